@@ -44,7 +44,7 @@ _NOT_FOR: dict[AgentType, tuple[str, ...]] = {
 
 def build_agent(table: Table, expander: Expander, faults: Faults) -> Agent:
     """Build the record of one agent from its checked mapping; faults are noted, not raised."""
-    kind = _kind(table, faults)
+    kind = _kind(table)
     retry, limits = _retry(table), _limits(table)
     network = tuple(_rule(node, faults) for node in table.items("network"))
     env = _env(table, expander, faults)
@@ -94,19 +94,10 @@ def span_of(table: Table) -> tuple[int, int]:
     return node.start, node.end
 
 
-def _kind(table: Table, faults: Faults) -> AgentType:
-    given = table.text("type")
-    kind = AgentType.SCRIPT if table.get("run") is not None else AgentType.CLI
-    if given:
-        kind = AgentType(given)
-    elif "run" in table.entries and "client" in table.entries:
-        faults.add(
-            "ambiguous-type",
-            "an agent with both run and client needs a type",
-            table.entries["client"].key,
-            hint="say type: cli or type: script, and drop what the type does not use",
-        )
-    return kind
+def _kind(table: Table) -> AgentType:
+    if given := table.text("type"):
+        return AgentType(given)
+    return AgentType.SCRIPT if "run" in table.entries else AgentType.CLI
 
 
 def _check_kind(table: Table, agent: Agent, faults: Faults) -> None:
@@ -119,6 +110,13 @@ def _check_kind(table: Table, agent: Agent, faults: Faults) -> None:
                 table.entries[name].key,
                 hint="remove it, or change the type",
             )
+    if agent.type in {AgentType.CLI, AgentType.GATE} and agent.run and agent.client:
+        faults.add(
+            "two-programs",
+            "an agent has either a client or a command",
+            table.entries["client"].key,
+            hint="remove client, or remove run",
+        )
     needs = {
         AgentType.SCRIPT: ("run", bool(agent.run)),
         AgentType.CLI: ("prompt", bool(agent.prompt or agent.run)),

@@ -44,9 +44,11 @@ class Scalar:
 def read(data: bytes, *, file: str, limits: Limits = LIMITS) -> Document:
     """Read one file. Raises InputError, always with a position inside the file."""
     if _is_json(data, file):
-        source = decode(data, file=file, most=limits.json_bytes)
+        hint = "split the chain, or keep long prompts in files of the workspace"
+        source = decode(data, file=file, most=limits.json_bytes, hint=hint)
         return Document(source=source, root=read_json(source, limits))
-    source = decode(data, file=file, most=limits.yaml_bytes)
+    hint = "split the chain, or write it as JSON, which may be larger"
+    source = decode(data, file=file, most=limits.yaml_bytes, hint=hint)
     return Document(source=source, root=read_yaml(source, limits))
 
 

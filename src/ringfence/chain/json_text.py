@@ -35,7 +35,7 @@ class _Reader:
     def __init__(self, source: Source, limits: Limits) -> None:
         self._source = source
         self._text = source.text
-        self._meter = Meter(source, limits)
+        self._meter = Meter(source, limits, most=limits.json_values)
         self._at = 0
 
     def document(self) -> Node:

@@ -12,6 +12,7 @@ Reading is ``json_text`` and ``yaml_text``; what a field means is ``fields``.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import TypeAlias
 
 from ringfence.chain.source import Limits, Source
@@ -108,19 +109,20 @@ _LARGEST = 2**53 - 1  # RFC 7493 section 2.2: beyond it readers disagree about t
 class Meter:
     """Check each thing a reader meets against the limits, at the place where it stands."""
 
-    __slots__ = ("_limits", "_nodes", "_source")
+    __slots__ = ("_count", "_limits", "_most", "_source")
 
-    def __init__(self, source: Source, limits: Limits) -> None:
+    def __init__(self, source: Source, limits: Limits, *, most: int) -> None:
         self._source = source
         self._limits = limits
-        self._nodes = 0
+        self._most = most
+        self._count = 0
 
     def node(self, start: int) -> None:
-        """Count one node. Raises InputError too-many-values."""
-        self._nodes += 1
-        if self._nodes > self._limits.nodes:
+        """Count one key or value. Raises InputError too-many-values."""
+        self._count += 1
+        if self._count > self._most:
             raise self._source.error(
-                "too-many-values", f"the file has more than {self._limits.nodes} values", start
+                "too-many-values", f"the file has more than {self._most} keys and values", start
             )
 
     def deeper(self, depth: int, start: int) -> int:
@@ -187,7 +189,7 @@ class Meter:
         fits = len(text) <= self._limits.number_characters
         if fits:
             value = int(text, base) if base else float(text)
-            fits = abs(value) <= (_LARGEST if base else 1.7e308)
+            fits = abs(value) <= _LARGEST if base else isfinite(value)
         if not fits:
             raise self._source.error(
                 "number-out-of-range",

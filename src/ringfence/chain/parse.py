@@ -37,7 +37,7 @@ class ChainRejected(InputError):  # noqa: N818 - says what happened, as the othe
 def parse(data: bytes, *, file: str, variables: Mapping[str, str] | None = None) -> Chain:
     """Read a chain file; ``variables`` override values the chain declares.
 
-    JSON up to 256 KiB, YAML up to 64 KiB. Raises ChainRejected.
+    JSON up to 256 KiB, YAML up to 48 KiB. Raises ChainRejected.
     """
     try:
         document = read(data, file=file)

@@ -47,9 +47,10 @@ _AMBIGUOUS = re.compile(r"[-+]?0(?:[0-9]++|x[0-9a-fA-F]++|o[0-7]++)")
 
 def read_yaml(source: Source, limits: Limits) -> Node:
     """Read one YAML document. Raises InputError at the first thing refused or too much."""
-    events = _Events(source)
+    meter = Meter(source, limits, most=limits.yaml_values)
+    events = _Events(source, meter)
     try:
-        return _Builder(source, limits, events).document()
+        return _Builder(source, meter, events).document()
     except InputError:
         raise
     except MarkedYAMLError as error:
@@ -71,10 +72,11 @@ class _Events(Reader, Scanner, Parser):
 
     processing_version = (1, 2)
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, meter: Meter) -> None:
         self.comment_handling = None
         self._resolver = self
         self._source = source
+        self._meter = meter
         Reader.__init__(self, source.text, loader=self)
         Scanner.__init__(self, loader=self)
         Parser.__init__(self, loader=self)
@@ -99,6 +101,11 @@ class _Events(Reader, Scanner, Parser):
         """Refuse ``%NAME``."""
         raise self._refused("yaml-directive", "directives are not allowed in a chain file")
 
+    def fetch_flow_collection_start(self, TokenClass: type, to_push: str) -> None:  # noqa: N803 - the library's name
+        """Refuse brackets too deep before the scanner looks ahead of them."""
+        self._meter.deeper(self.flow_level, self.index)
+        super().fetch_flow_collection_start(TokenClass, to_push)
+
     def _refused(
         self, code: str, message: str, *, hint: str = "write the value out, or in quotes"
     ) -> InputError:
@@ -106,9 +113,9 @@ class _Events(Reader, Scanner, Parser):
 
 
 class _Builder:
-    def __init__(self, source: Source, limits: Limits, events: _Events) -> None:
+    def __init__(self, source: Source, meter: Meter, events: _Events) -> None:
         self._source = source
-        self._meter = Meter(source, limits)
+        self._meter = meter
         self._events = events
 
     def document(self) -> Node:
