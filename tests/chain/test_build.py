@@ -206,6 +206,7 @@ def test_two_secrets_do_not_share_a_variable(only_faults: Faults) -> None:
         ("workspace: {directory: ~/x}", "bad-directory 7:28"),
         ("workspace: {directory: 'a\\b'}", "bad-directory 7:28"),
         ("workspace: {directory: ''}", "bad-directory 7:28"),
+        ('workspace: {directory: "a\\nb"}', "bad-directory 7:28"),
         ("workspace: {type: ssh, directory: x}", "bad-value 7:23"),
         ("workspace: {type: local}", "missing-field 7:16"),
         ("input: a/b", "bad-value 7:12"),

@@ -118,6 +118,14 @@ def test_every_arrow_is_drawn(load: Load) -> None:
             ],
             ["two-sources 4:56"],
         ),
+        (  # an agent after a rejection does not say what only a person may say
+            [
+                "name: r, type: review, triggers: chain:start, emits: [r:yes, r:no]",
+                "name: b, triggers: r:no, emits: r:yes",
+                "name: c, triggers: r:yes, emits: chain:complete",
+            ],
+            ["two-sources 4:49"],
+        ),
         (
             [
                 "name: g, type: gate, triggers: chain:start, emits: [g:yes, g:no]",
@@ -212,6 +220,12 @@ def test_an_unknown_output_of_the_chain_is_refused(faults: Faults) -> None:
             "name: b, triggers: chain:start, emits: b:done, on_error: any:bad",
             "name: c, triggers: [a:done, b:done], emits: chain:complete",
             "name: d, triggers: any:bad, emits: chain:complete",
+        ],
+        [  # a second gate may give the same verdict after the first has not
+            "name: g, type: gate, triggers: chain:start, emits: [g:yes, g:no]",
+            "name: b, triggers: g:no, emits: b:mended",
+            "name: h, type: gate, triggers: b:mended, emits: [g:yes, h:no]",
+            "name: c, triggers: g:yes, emits: chain:complete",
         ],
         [  # nobody listens to a failure: then the run fails
             "name: a, triggers: chain:start, emits: chain:complete, on_error: a:bad",

@@ -120,6 +120,11 @@ def test_what_fits_passes(text: str, shape: Shape) -> None:
             MapOf(key=WORD, value=WORD, most=1),
             'bad-value 8 v.a "B" is not a word',
         ),
+        (
+            "{a: b, c: d}",
+            MapOf(key=WORD, value=WORD, most=1),
+            "wrong-length 4 v has at most 1 entries",
+        ),
         ("[]", Free(says="x"), "wrong-type 4 v has to be a mapping, not a list"),
         (
             "text",

@@ -147,3 +147,10 @@ def test_a_variable_never_becomes_part_of_a_script(
 ) -> None:
     """Pasting a value into an argument of a shell would run it."""
     assert faults(COMMAND.format(run=run)) == [said]
+
+
+def test_a_name_spelled_by_an_escape_is_underlined_as_a_whole(
+    faults: Callable[..., list[str]],
+) -> None:
+    """The spelling in the file is not the text, so the text is pointed at."""
+    assert faults(COMMAND.format(run='[echo, "\\x7bNOPE}"]')) == ["unknown-variable 5:17"]

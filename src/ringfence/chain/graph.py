@@ -4,7 +4,7 @@ Invariants:
 1. Every trigger has a source, nothing waits for itself, and ``chain:complete`` can happen.
 2. Events of the runtime (``chain:...``) come from the runtime, those of reviews from reviews.
 3. One event has one source, unless at most one of several can ever cause it in one run. So does
-   one file.
+   one file. What a gate or a review lets pass comes from gates and reviews alone.
 4. A file an agent reads was written before, on every way that leads to the agent.
 
 How 3 and 4 are known: every agent ends in exactly one of three outcomes (ok, not passed, error).
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from graphlib import CycleError, TopologicalSorter
 
-from ringfence.chain.build import agent_name, span_of
+from ringfence.chain.build import agent_name
 from ringfence.chain.node import Node, Table, quoted
 from ringfence.chain.shape import Faults, nearest
 from ringfence.chain.words import CHAIN_COMPLETE, CHAIN_START, Agent, AgentType, Chain
@@ -113,6 +113,7 @@ class _Outcome(IntEnum):
 class _Cause:
     agent: str
     outcome: _Outcome
+    verdict: bool = False  # a gate or a review says: passed
 
     @property
     def failure(self) -> bool:
@@ -140,16 +141,13 @@ class _Spots:
                 return leaf
         return table.get(field) or table
 
-    def name(self, agent: str) -> tuple[int, int]:
-        """Give the span of the agent's name."""
-        return span_of(self._tables[agent])
-
 
 def _causes(agent: Agent) -> Iterator[tuple[str, _Cause]]:
     for index, event in enumerate(agent.emits):
         second = agent.type in _JUDGES and index > 0
         outcome = _Outcome.NOT_PASSED if second else _Outcome.OK
-        yield event, _Cause(agent=agent.name, outcome=outcome)
+        verdict = agent.type in _JUDGES and index == 0
+        yield event, _Cause(agent=agent.name, outcome=outcome, verdict=verdict)
     if agent.on_error is not None and agent.on_error not in agent.emits:
         yield agent.on_error, _Cause(agent=agent.name, outcome=_Outcome.ERROR)
 
@@ -307,8 +305,11 @@ def _check_single_events(
                 (
                     causes[first].agent
                     for first in range(second)
-                    if not (cause.failure and causes[first].failure)
-                    and not _excludes(wanted[event][first], wanted[event][second], ok_bits)
+                    if cause.verdict is not causes[first].verdict
+                    or (
+                        not (cause.failure and causes[first].failure)
+                        and not _excludes(wanted[event][first], wanted[event][second], ok_bits)
+                    )
                 ),
                 None,
             )
@@ -316,7 +317,7 @@ def _check_single_events(
                 field = "on_error" if cause.failure else "emits"
                 faults.add(
                     "two-sources",
-                    f"{quoted(event)} comes from {quoted(clash)} as well, in the same run",
+                    f"{quoted(event)} comes from {quoted(clash)} as well",
                     spots.of(cause.agent, field, event),
                     hint="give each its own event; an agent may wait for several",
                 )

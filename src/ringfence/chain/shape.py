@@ -168,12 +168,6 @@ def seconds(value: int | str) -> int:
     return int(number) * _UNITS[unit]
 
 
-def entry_of(table: Table, known: Field) -> Node | None:
-    """Give the value of a field, by its name or its alias; None when absent."""
-    entry = table.entries.get(known.name) or table.entries.get(known.alias)
-    return None if entry is None else entry.value
-
-
 def _wrong_type(node: Node, expected: str, faults: Faults, name: str, hint: str = "") -> bool:
     found = "a mapping" if isinstance(node, Table) else "a list"
     if isinstance(node, Leaf):
