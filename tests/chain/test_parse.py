@@ -1,5 +1,6 @@
 """Bytes to a chain, or everything that is wrong with them."""
 
+import ast
 import hashlib
 import json
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
+import ringfence.chain
 from ringfence.chain.errors import InputError
 from ringfence.chain.parse import ChainRejected, parse
 from ringfence.chain.show import render
@@ -257,3 +259,28 @@ def test_a_variable_in_a_long_prompt_is_pointed_at(faults: Faults) -> None:
         emits: chain:complete
     """
     assert faults(text) == ["unknown-variable 7:12"]
+
+
+def codes_in_source() -> set[str]:
+    """Give every error code the room can say, read from its calls."""
+    position = {"error": 0, "add": 0, "add_span": 0, "InputError": 0, "_refused": 0, "_note": 1}
+    codes = set()
+    for path in Path(ringfence.chain.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call):
+                continue
+            called = node.func
+            name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
+            index = position.get(name, len(node.args))
+            arg = node.args[index] if index < len(node.args) else None
+            if isinstance(arg, ast.Constant) and isinstance(arg.value, str):
+                codes.add(arg.value)
+    return codes
+
+
+def test_the_docs_list_every_code() -> None:
+    """A person who searches for a code finds it; a code that is gone is not listed."""
+    page = (Path(__file__).parents[2] / "docs/rooms/chain.md").read_text(encoding="utf-8")
+    section = page.split("## Codes")[1].split("##")[0]
+    listed = {word for part in section.split("`")[1::2] for word in part.split()}
+    assert listed == codes_in_source()

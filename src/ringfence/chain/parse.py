@@ -37,7 +37,8 @@ class ChainRejected(InputError):  # noqa: N818 - says what happened, as the othe
 def parse(data: bytes, *, file: str, variables: Mapping[str, str] | None = None) -> Chain:
     """Read a chain file; ``variables`` override values the chain declares.
 
-    JSON up to 256 KiB, YAML up to 48 KiB. Raises ChainRejected.
+    JSON up to 256 KiB, YAML up to 48 KiB. Raises ChainRejected; only the error for an override
+    the chain does not declare has no position.
     """
     try:
         document = read(data, file=file)
