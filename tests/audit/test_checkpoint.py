@@ -147,6 +147,22 @@ def test_a_witness_line_is_allowed_and_not_enough() -> None:
         parse_and_verify(NOTE + witness * 16, SIGNER.verifier)
 
 
+def test_signature_lines_are_read_strictly() -> None:
+    """A line with another dash, more words, or nothing behind the key hash spoils the note."""
+    short = base64.b64encode(b"four")
+    for line in ("- w AAAAAAAA", "— w", "— w AAAAAAAA x", "—  AAAAAAAA", f"— w {short.decode()}"):
+        with pytest.raises(CheckpointError) as caught:
+            parse_and_verify(NOTE + line.encode() + b"\n", SIGNER.verifier)
+        assert caught.value.code == "checkpoint-malformed"
+
+
+def test_a_key_of_another_algorithm_is_refused() -> None:
+    """Type 2 is no Ed25519 key, though as long as one."""
+    other = base64.b64encode(b"\x02" + bytes(32)).decode()
+    with pytest.raises(CheckpointError):
+        Verifier.from_line(f"a+00000000+{other}")
+
+
 def test_a_doubled_signature_and_a_huge_note_are_refused() -> None:
     """One line of ours, and at most 16 KiB."""
     line = NOTE[len(HEAD.body()) + 1 :]

@@ -162,6 +162,16 @@ def test_verifiers_answer_for_anything(old: int, new: int, proof: list[bytes]) -
     assert not verify_consistency(old, new, bytes(32), b"no root", proof)
 
 
+def test_a_proof_that_is_too_long_or_empty_is_refused() -> None:
+    """Hashes past the root, or none where some are needed, prove nothing."""
+    before, after = root_hash(LEAVES[:3]), root_hash(LEAVES[:7])
+    proof = consistency_proof(LEAVES[:7], 3)
+    assert verify_consistency(3, 7, before, after, proof)
+    assert not verify_consistency(3, 7, before, after, [*proof, proof[0]])
+    assert not verify_consistency(3, 7, before, after, [])
+    assert not verify_inclusion(LEAVES[0], 0, 1, [LEAVES[1]], LEAVES[0])
+
+
 def test_proofs_for_places_outside_are_refused() -> None:
     """There is no proof for a leaf or size the tree does not have."""
     for index in (-1, 8):

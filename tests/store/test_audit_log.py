@@ -1,5 +1,6 @@
 """The log as writers meet it: durable, shared, unforgeable, and closed when in doubt."""
 
+import inspect
 import os
 import signal
 import sqlite3
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from ringfence.audit.checkpoint import Checkpoint, Signer, sign
+from ringfence.audit.log import AuditLog
 from ringfence.audit.merkle import Frontier, leaf_hash
 from ringfence.audit.record import Record
 from ringfence.audit.verify import Flaw
@@ -81,6 +83,12 @@ def refusal(log: SqliteAuditLog, record: Record) -> str:
         log.append([record])
     assert caught.value.hint
     return caught.value.code
+
+
+def test_it_is_the_port_that_others_are_given(log: SqliteAuditLog) -> None:
+    """`append` has the signature of the port."""
+    asked = inspect.signature(AuditLog.append).parameters
+    assert list(asked) == list(inspect.signature(SqliteAuditLog.append).parameters)
 
 
 def test_append_gives_the_last_position(log: SqliteAuditLog, record: Make) -> None:
@@ -367,6 +375,18 @@ def test_forged_history_with_a_consistent_head_is_named(
     assert Frontier().extend(leaf for _, leaf in rows).to_bytes() == head
     result = log.verify()
     assert (result.ok, result.flaw, result.first_bad) == (False, Flaw.REWRITTEN, 3)
+
+
+def test_a_head_beside_the_true_checkpoint_is_not_signed(
+    log: SqliteAuditLog, record: Make, data: Path
+) -> None:
+    """A forged head of the right size is compared with what was signed at that size."""
+    log.append([record(n) for n in range(3)])
+    attack(data, *forge(data, 1, record(99).canonical()))
+    log.close()
+    with pytest.raises(Unavailable) as caught:
+        SqliteAuditLog(data / "audit.sqlite", load_audit_key(data))
+    assert "not the one that was signed" in caught.value.message
 
 
 @pytest.mark.parametrize("reopened", [False, True])

@@ -122,6 +122,16 @@ def test_a_kept_checkpoint_shows_a_log_put_back(
     assert (result.flaw, result.first_bad) == (Flaw.TRUNCATED, 1)
 
 
+def test_a_log_without_checkpoints_has_none_to_give(
+    reader: AuditReader, log: SqliteAuditLog, data: Path
+) -> None:
+    """There is nothing to keep, and that is damage."""
+    attack(data, "DELETE FROM checkpoint")
+    with pytest.raises(Unavailable) as caught:
+        reader.checkpoint()
+    assert caught.value.code == "audit-damaged"
+
+
 def test_a_forged_anchor_is_reported(reader: AuditReader, log: SqliteAuditLog) -> None:
     """An anchor that is no checkpoint of this log is not skipped."""
     for junk in (b"", b"junk", log.checkpoint()[:-4]):
@@ -140,6 +150,7 @@ def test_a_forged_anchor_is_reported(reader: AuditReader, log: SqliteAuditLog) -
         ("UPDATE checkpoint SET note = x'00' WHERE size = 4", (Flaw.FORGED_CHECKPOINT, 3)),
         ("UPDATE record SET position = position + 1 WHERE position = 5", (Flaw.MISSING, 5)),
         ("UPDATE head SET frontier = x'00'", (Flaw.DAMAGED_HEAD, None)),
+        ("UPDATE head SET frontier = zeroblob(8)", (Flaw.DAMAGED_HEAD, None)),
         ("DELETE FROM head", (Flaw.DAMAGED_HEAD, None)),
         ("UPDATE record SET run = 'other' WHERE position = 2", (Flaw.DAMAGED_HEAD, None)),
         ("UPDATE record SET run = NULL WHERE position = 2", (Flaw.DAMAGED_HEAD, None)),

@@ -247,6 +247,16 @@ def test_logs_get_their_own_names(tmp_path: Path) -> None:
     assert len(names) == 5
 
 
+def test_a_place_that_cannot_hold_a_key_is_named(data: Path) -> None:
+    """A data directory that is a file, or below one, or gone meanwhile, is Unavailable."""
+    (data / "file").touch()
+    for place in (data / "file", data / "file" / "below"):
+        with pytest.raises(Unavailable):
+            create_vault_key(place)
+    with pytest.raises(Unavailable):
+        keys._write_new(data / "nowhere" / "vault.key", b"x", 0o400)
+
+
 def test_half_a_key_is_not_left_behind(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A disk that fails while the key is written leaves no file to trip over."""
 

@@ -159,6 +159,40 @@ def test_a_held_lock_is_store_busy(data: Path) -> None:
     assert caught.value.code == "store-busy"
 
 
+def test_creating_waits_for_whoever_holds_the_new_file(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Switching to WAL is tried again until the other process lets go, and not for ever."""
+    path = data / "x.sqlite"
+    path.touch(mode=0o600)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("CREATE TABLE t (a)")
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(Unavailable) as caught:
+            connect(path, durable=True, busy_seconds=0.05)
+        assert caught.value.code == "store-busy"
+        clock = iter([0.0, 1.0])
+        monkeypatch.setattr(sqlite.time, "monotonic", lambda: next(clock, 0.0))
+        monkeypatch.setattr(sqlite.time, "sleep", lambda _: other.execute("ROLLBACK"))
+        connect(path, durable=True, busy_seconds=2).close()
+
+
+def test_a_file_system_without_wal_is_refused(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite answers with the mode it stayed in; anything but WAL is not durable as promised."""
+
+    class Stubborn(sqlite3.Connection):
+        def execute(self, text: str, *values: object) -> sqlite3.Cursor:
+            return super().execute(text.replace("journal_mode=WAL", "journal_mode=DELETE"), *values)
+
+    original = sqlite3.connect
+    monkeypatch.setattr(
+        sqlite.sqlite3, "connect", lambda *a, **k: original(*a, **k, factory=Stubborn)
+    )
+    with pytest.raises(Unavailable) as caught:
+        connect(data / "x.sqlite", durable=True)
+    assert "local disk" in caught.value.hint
+
+
 def test_a_closed_connection_is_store_closed(data: Path) -> None:
     """What the module raises itself is mapped too."""
     connection = connect(data / "x.sqlite", durable=True)

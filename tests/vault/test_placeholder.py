@@ -102,6 +102,12 @@ def test_placeholders_differ_by_randomness() -> None:
     assert len(made) == 300
 
 
+@pytest.mark.parametrize("token", ["", "ghp_short", "x" * 19, "x" * 513, "é" * 30])
+def test_what_is_no_token_is_not_ours(token: str) -> None:
+    """Outside the lengths we make, or outside ASCII, nothing is looked at."""
+    assert not looks_like_placeholder(token)
+
+
 def test_too_little_randomness_is_refused() -> None:
     """A guessable placeholder is not made."""
     with pytest.raises(ValueError, match="32 random bytes"):

@@ -65,6 +65,8 @@ def test_a_secret_gives_its_bytes_to_reveal_only() -> None:
 def test_a_secret_does_not_serialise() -> None:
     """No pickle, no copy, no JSON, no iteration, no length, no bytes()."""
     secret = Secret(CANARY)
+    with pytest.raises(TypeError):
+        secret.__reduce__()
     for attempt in (pickle.dumps, copy.copy, copy.deepcopy, json.dumps, list, len, bytes, hash):
         with pytest.raises(TypeError) as caught:
             attempt(secret)
