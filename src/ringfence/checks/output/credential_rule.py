@@ -20,7 +20,7 @@ from ringfence.checks.finding import Severity
 _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 _PLACEHOLDER = re.compile(
-    rb"(?:x{4,}|\*{3,}|\.{3,}|0{8,}|1{8,}|a{8,}|1234567890|abcdefgh"
+    rb"(?:x{4,}|\xe2\x80\xa6|\*{3,}|\.{3,}|0{8,}|1{8,}|a{8,}|1234567890|abcdefgh"
     rb"|example|placeholder|change_?me|your[-_ ]|dummy|redacted|fake|sample|insert)"
 )
 

@@ -44,7 +44,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _HINT = "see docs/rules/output-schema.md for what an outputSchema may use"
 _NAME_MAPS = ("properties", "$defs", "definitions", "dependentSchemas", "dependentRequired")
 _PLAIN_DATA = ("const", "enum", "default", "examples")
-_REFUSED_KEYWORDS = ("patternProperties", "$dynamicRef", "$dynamicAnchor", "$recursiveRef")
+REFUSED_KEYWORDS = ("patternProperties", "$dynamicRef", "$dynamicAnchor", "$recursiveRef")
 
 
 class _TooMuch(Exception):  # noqa: N818 - stops a validation from inside; never leaves this module
@@ -125,7 +125,7 @@ def _check_node(node: Json, path: tuple[str | int, ...], *, names: bool = False)
 
 def _check_keyword(key: str, inner: Json, path: tuple[str | int, ...]) -> None:
     place = _pointer(path)
-    if key in _REFUSED_KEYWORDS:
+    if key in REFUSED_KEYWORDS:
         raise _bad(f"{place} uses {key}, which is not supported")
     if key == "$ref" and not (isinstance(inner, str) and inner.startswith("#")):
         raise _bad(f"{place} points outside the schema")

@@ -47,7 +47,7 @@ TOKEN = CredentialRule(
     ),
     good=(
         Sample(text=b"ghp_" + b"x" * 36, note="a placeholder"),
-        Sample(text=b"ghp_" + _TOKEN + b"Zz", note="too long"),
+        Sample(text=b"ghp_" + _TOKEN[::-1] + b"Zz", note="too long"),
         Sample(text=b"ghp_notatoken", note="too short"),
     ),
 )
