@@ -17,7 +17,7 @@ SECRET = b"hidden-9f8e7d6c5b4a"
 
 
 class ProcessBox:
-    """A box that holds nothing: the command in a session of its own. For driving, not for holding."""
+    """A box that holds nothing: the command in a session of its own."""
 
     listener = -1
     mark = "test"
@@ -36,6 +36,7 @@ class ProcessBox:
         )
 
     def wait(self, seconds: float | None = None) -> BoxExit | None:
+        """Wait for the end."""
         try:
             code = self.process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -43,12 +44,14 @@ class ProcessBox:
         return BoxExit(code=code if code >= 0 else 128 - code, ended_by=self._ended_by)
 
     def kill(self, why: str) -> None:
+        """End the whole session."""
         self.kills.append(why)
         if self.process.poll() is None:
             self._ended_by = why
             os.killpg(self.process.pid, signal.SIGKILL)
 
     def close(self) -> None:
+        """End it and collect it."""
         self.kill("closed")
         self.process.wait()
 
@@ -66,6 +69,8 @@ class Harness:
         self.scrubber = Scrubber([KnownValue(name="DB", value=SECRET)])
 
     def starter(self, script: str, *, terminal: bool) -> Callable[[Stdio], Box]:
+        """Give what starts a box with this script."""
+
         def start(stdio: Stdio) -> Box:
             argv = [sys.executable, "-S", "-c", script]
             self.boxes.append(ProcessBox(argv, stdio, terminal=terminal))
@@ -84,6 +89,7 @@ class Harness:
         transcript_bytes: int = 10_000_000,
         on_line: Callable[[str], None] | None = None,
     ) -> AgentResult:
+        """Drive the script to its end."""
         recorder = Recorder(self.transcript, self.scrubber, max_bytes=transcript_bytes)
         return drive(
             self.starter(script, terminal=terminal),

@@ -59,9 +59,9 @@ def read_outbox(directory: int) -> Outbox:
         try:
             accepted.append(_read(directory, name))
         except NotStrictJson as error:
-            rejected.append(f"{plain(os.fsencode(name))[:80]}: {error}")
+            rejected.append(f"{_shown(name)}: {error}")
         except OSError as error:
-            rejected.append(f"{plain(os.fsencode(name))[:80]}: {error.strerror}")
+            rejected.append(f"{_shown(name)}: {error.strerror}")
     accepted.sort(key=lambda pair: (pair[0], pair[1].event))
     once = {proposal.event: proposal for _, proposal in reversed(accepted)}
     ordered = [proposal for _, proposal in accepted if once.get(proposal.event) is proposal]
@@ -107,3 +107,7 @@ def _proposal(data: bytes) -> Proposal:
     if not isinstance(note, str):
         raise NotStrictJson('"note" is not text')
     return Proposal(event=event, note=plain(note.encode())[:LONGEST_NOTE])
+
+
+def _shown(name: str) -> str:
+    return " ".join(plain(os.fsencode(name)).split())[:80]
