@@ -59,33 +59,51 @@ class BoxUid:
 
 
 class NativeBox:
-    """A running box. Use `close` when done; every method may be called from any thread."""
+    """A box, first prepared and then running. Every method may be called from any thread.
 
-    def __init__(self, uid: BoxUid, bounds: limits.Bounds, forget: Callable[[], None]) -> None:
+    ``bounds`` says what enforces which limit, ``workspace_kind`` how the work tree is held
+    (``none``, ``read``, ``overlay`` or ``copy``).
+    """
+
+    def __init__(self, name: str, groups: tuple[Path, ...], forget: Callable[[], None]) -> None:
+        self.name = name
+        self.groups = groups
         self.listener = -1
         self.mark = ""
-        self.bounds = bounds
+        self.bounds = limits.Bounds()
         self.workspace_kind = "none"
-        self._uid = uid
+        self.report, self.far_report = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.orders, self.far_orders = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._status, self.far_status = os.pipe2(os.O_CLOEXEC)
+        self._uid: BoxUid | None = None
         self._forget = forget
         self._ended = threading.Event()
         self._lock = threading.Lock()
         self._exit: BoxExit | None = None
         self._why: str | None = None
+        self._pid = 0
         self._pidfd = -1
-        self._status = -1
         self._closed = False
 
-    def own_status(self, fd: int) -> None:
-        """Own the pipe bubblewrap reports to."""
-        self._status = fd
-
-    def adopt(self, *, name: str, pid: int, pidfd: int, listener: int) -> None:
-        """Take over what the launcher handed out for this box."""
+    def adopt(self, *, pid: int, pidfd: int, listener: int) -> None:
+        """Take over the prepared process and its listening socket."""
         with self._lock:
-            self._pidfd, self.listener = pidfd, listener
-        started = start_time(pid) or 0
-        self.mark = f"native:{boot()}:{pid}:{started}:{self._uid.uid}:{name}"
+            self._pid, self._pidfd, self.listener = pid, pidfd, listener
+
+    def run_as(self, uid: BoxUid) -> None:
+        """Let the box run under a uid it holds until it is closed."""
+        self._uid = uid
+        started = start_time(self._pid) or 0
+        self.mark = f"native:{boot()}:{self._pid}:{started}:{uid.uid}:{self.name}"
+
+    def let_go(self) -> None:
+        """Close what only the launcher's side needs, so that the ends of streams are seen."""
+        for channel in (self.far_report, self.far_orders):
+            channel.close()
+        with self._lock:
+            if self.far_status >= 0:
+                os.close(self.far_status)
+            self.far_status = -1
 
     def wait(self, seconds: float | None = None) -> BoxExit | None:
         """Wait for the end; None when it has not ended after ``seconds``."""
@@ -111,6 +129,7 @@ class NativeBox:
         """End the box if it runs and release what the host holds for it."""
         if not self._closed:
             self.kill("closed")
+        self.let_go()
         with self._lock:
             if self._closed:
                 return
@@ -119,8 +138,11 @@ class NativeBox:
                 if fd >= 0:
                     os.close(fd)
             self.listener = self._pidfd = self._status = -1
-        limits.remove(self.bounds.groups)
-        self._uid.release()
+        self.report.close()
+        self.orders.close()
+        limits.remove(self.groups)
+        if self._uid is not None:
+            self._uid.release()
         self._forget()
 
     def report_end(self, code: int) -> None:

@@ -2,8 +2,9 @@
 
 It is started once per supervisor as ``python -I -S launcher.py FD`` with an empty environment
 and imports nothing but the standard library. Over the socket FD it takes one JSON message per
-box with the descriptors the box needs, clones a child into fresh namespaces and lets the child
-become bubblewrap.
+box, clones a child into fresh namespaces and tells its end. The child prepares what takes the
+kernel long, waits for its order (the staged tree, the limits, the descriptors) on a socket of
+its own, and becomes bubblewrap.
 
 Invariants:
 1. It dies with its supervisor (SIGKILL by parent-death signal, end of file on the socket), and
@@ -219,7 +220,7 @@ class Stage:
         owner = os.fstat(tree)
         try:
             userns = user_namespace(
-                (owner.st_uid, self.spec["uid"]), (owner.st_gid, self.spec["gid"])
+                (owner.st_uid, self.spec["run_uid"]), (owner.st_gid, self.spec["run_gid"])
             )
             _set_attributes(tree, MOUNT_ATTR_IDMAP, userns)
         except OSError as error:
@@ -293,21 +294,35 @@ def reset_signals() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
 
-def child_steps(spec: Spec, fds: list[int], report: int, parent: int) -> None:
-    """Go the twelve steps of the module's docstring; only an exception returns."""
+def child_steps(request: Spec, report: int, orders: int, parent: int) -> None:
+    """Go the twelve steps of the module's docstring; only a failure or no order returns.
+
+    The first three are done ahead: joining a control group of version 1 and making a network
+    namespace take the kernel longer than all the rest.
+    """
     step = "life"
     try:
         tie_life(parent)
         reset_signals()
         os.umask(0o022)
-        if spec["user"]:
+        if request["user"]:
             step = "uid-map"
-            map_self(spec["uid"], spec["gid"])
+            map_self(request["uid"], request["gid"])
         step = "cgroup"
-        for path in spec["cgroups"]:
+        for path in request["cgroups"]:
             _write(path, "0")
         step = "network"
         listener = open_listener()
+        channel = socket.socket(fileno=os.dup(report))
+        socket.send_fds(channel, [b'{"listening":true}'], [listener.fileno()])
+        listener.close()
+        step = "order"
+        data, fds, _, _ = socket.recv_fds(
+            socket.socket(fileno=orders), MESSAGE, 32, socket.MSG_CMSG_CLOEXEC
+        )
+        if not data:
+            return
+        spec = json.loads(data) | request
         step = "stage"
         stage = Stage(spec)
         stage.build()
@@ -321,12 +336,9 @@ def child_steps(spec: Spec, fds: list[int], report: int, parent: int) -> None:
             fcntl.ioctl(fds[0], termios.TIOCSCTTY, 0)
         step = "uid"
         if not spec["user"]:
-            become(spec["uid"], spec["gid"])
+            become(spec["run_uid"], spec["run_gid"])
         tie_life(parent)
         step = "descriptors"
-        socket.send_fds(
-            socket.socket(fileno=os.dup(report)), [b'{"listening":true}'], [listener.fileno()]
-        )
         report = arrange_descriptors(fds, report)
         step = "filter"
         load_filter(bytes.fromhex(spec["filter"]))
@@ -350,21 +362,23 @@ def tell(report: int, step: str, number: int, about: str) -> None:
 # --- the launcher itself ------------------------------------------------------------------------
 
 
-def start_box(spec: Spec, fds: list[int], own: int) -> tuple[int, int]:
-    """Clone the child of one box; give its pid and a pidfd. The report socket is ``fds[3]``."""
-    flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | (CLONE_NEWUSER if spec["user"] else 0)
-    report = fds[3]
+def clone_box(request: Spec, report: int, orders: int, own: int) -> tuple[int, int]:
+    """Clone the child of one box; give its pid and a pidfd."""
+    flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET
     try:
-        pid = _clone(flags)
+        pid = _clone(flags | (CLONE_NEWUSER if request["user"] else 0))
     except OSError as error:
         tell(report, "namespaces", error.errno or 0, "clone")
         raise
     if pid == 0:
         try:
-            child_steps(spec, fds[:3] + fds[4:], report, own)
+            child_steps(request, report, orders, own)
         finally:
             os._exit(125)
-    return pid, os.pidfd_open(pid)
+    pidfd = os.pidfd_open(pid)
+    channel = socket.socket(fileno=os.dup(report))
+    socket.send_fds(channel, [json.dumps({"pid": pid}).encode()], [pidfd])
+    return pid, pidfd
 
 
 def serve(supervisor: socket.socket) -> None:
@@ -382,21 +396,17 @@ def serve(supervisor: socket.socket) -> None:
                 code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
                 supervisor.send(json.dumps({"box": number, "code": code}).encode())
                 continue
-            data, fds, _, _ = socket.recv_fds(supervisor, MESSAGE, 32, socket.MSG_CMSG_CLOEXEC)
+            data, fds, _, _ = socket.recv_fds(supervisor, MESSAGE, 2, socket.MSG_CMSG_CLOEXEC)
             if not data:
                 return
-            spec = json.loads(data)
+            request = json.loads(data)
             try:
-                pid, pidfd = start_box(spec, fds, own)
-                socket.send_fds(
-                    socket.socket(fileno=os.dup(fds[3])),
-                    [json.dumps({"pid": pid}).encode()],
-                    [pidfd],
-                )
-                boxes[pidfd] = spec["box"], pid
+                report, orders = fds
+                pid, pidfd = clone_box(request, report, orders, own)
+                boxes[pidfd] = request["box"], pid
                 poll.register(pidfd, select.POLLIN)
             except OSError:
-                continue
+                supervisor.send(json.dumps({"box": request["box"], "code": 125}).encode())
             finally:
                 for received in fds:
                     os.close(received)

@@ -46,16 +46,10 @@ class Hierarchies:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """The bounds of one box, made and ready to be joined by it."""
+    """The bounds of one box: process limits to set, and what enforces which limit."""
 
-    groups: tuple[Path, ...]
-    rlimits: tuple[tuple[int, int], ...]
-    enforced: tuple[Enforced, ...]
-
-    @property
-    def joins(self) -> tuple[str, ...]:
-        """Give the files a process writes itself into to be bounded."""
-        return tuple(str(group / "cgroup.procs") for group in self.groups)
+    rlimits: tuple[tuple[int, int], ...] = ()
+    enforced: tuple[Enforced, ...] = ()
 
 
 def _unescape(text: str) -> str:
@@ -120,11 +114,36 @@ def _settings(
     return (("memory.max", limits.memory_bytes, True), ("memory.swap.max", 0, False))
 
 
-def make(limits: BoxLimits, name: str, hierarchies: Hierarchies) -> Bounds:
-    """Make the bounds of one box.
+def make_groups(name: str, hierarchies: Hierarchies) -> tuple[Path, ...]:
+    """Make the control groups of one box, still without bounds.
 
-    Raises Refused for a limit that is not a positive number, Unavailable when a control group
-    cannot be made although the host has them.
+    Raises Unavailable when one cannot be made although the host has them.
+    """
+    groups: list[Path] = []
+    for parent in sorted(set(hierarchies.directories.values())):
+        group = parent / f"{PREFIX}{name}"
+        try:
+            group.mkdir()
+        except OSError as error:
+            remove(groups)
+            raise _broken(group, error) from error
+        groups.append(group)
+    return tuple(groups)
+
+
+def _broken(group: Path, error: OSError) -> Unavailable:
+    return Unavailable(
+        "isolation-cgroup",
+        f"the control group {group} cannot be set up: {error.strerror}",
+        hint="see ringfence doctor, section cgroup",
+    )
+
+
+def bound(limits: BoxLimits, name: str, hierarchies: Hierarchies) -> Bounds:
+    """Write a box's limits into its groups and give the process limits that go with them.
+
+    Raises Refused for a limit that is not a positive number, Unavailable when the host's control
+    groups do not take it.
     """
     for item in fields(limits):
         value = getattr(limits, item.name)
@@ -134,24 +153,15 @@ def make(limits: BoxLimits, name: str, hierarchies: Hierarchies) -> Bounds:
                 f"{item.name} = {value!r} cannot be enforced",
                 hint="give a positive number",
             )
-    groups: list[Path] = []
     enforced: list[Enforced] = []
     for controller, parent in sorted(hierarchies.directories.items()):
         group = parent / f"{PREFIX}{name}"
         try:
-            group.mkdir(exist_ok=True)
-            if group not in groups:
-                groups.append(group)
             for file, value, required in _settings(hierarchies.version, controller, limits):
                 if required or (group / file).exists():
                     (group / file).write_text(str(value))
         except OSError as error:
-            remove(groups)
-            raise Unavailable(
-                "isolation-cgroup",
-                f"the control group {group} cannot be made: {error.strerror}",
-                hint="see ringfence doctor, section cgroup",
-            ) from error
+            raise _broken(group, error) from error
         limit = "processes" if controller == "pids" else "memory_bytes"
         enforced.append(
             Enforced(
@@ -162,7 +172,7 @@ def make(limits: BoxLimits, name: str, hierarchies: Hierarchies) -> Bounds:
             )
         )
     rlimits, per_process = _process_limits(limits, {item.limit for item in enforced})
-    return Bounds(groups=tuple(groups), rlimits=rlimits, enforced=(*enforced, *per_process))
+    return Bounds(rlimits=rlimits, enforced=(*enforced, *per_process))
 
 
 def _process_limits(

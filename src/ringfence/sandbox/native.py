@@ -21,6 +21,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -82,6 +83,8 @@ class NativeBackend:
         self._root = os.geteuid() == 0
         self._lock = threading.Lock()
         self._boxes: dict[int, NativeBox] = {}
+        self._spare: deque[NativeBox] = deque()
+        self._closing = False
         self._count = 0
         self._plain_files = False
         self._copy = False
@@ -95,6 +98,7 @@ class NativeBackend:
         self._thread = threading.Thread(target=self._live, args=(started,), daemon=True)
         self._thread.start()
         started.wait()
+        self._spare.append(self._prepare())
 
     def start(self, plan: RunPlan, stdio: Stdio, placeholders: Mapping[str, str]) -> NativeBox:
         """Start a plan's command in a box of its own.
@@ -124,8 +128,12 @@ class NativeBackend:
     def close(self) -> None:
         """End every box and the launcher."""
         with self._lock:
+            self._closing = True
             boxes = list(self._boxes.values())
         for box in boxes:
+            if box in self._spare:
+                with contextlib.suppress(RingfenceError, EOFError):
+                    _take_over(box)
             box.close()
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
@@ -145,80 +153,86 @@ class NativeBackend:
 
     def _attempt(self, plan: RunPlan, spec: bwrap.BoxSpec, stdio: Stdio) -> NativeBox:
         with self._lock:
-            self._count += 1
-            number = self._count
-        name = f"{os.getpid()}-{number}-{secrets.token_hex(4)}"
-        uid = BoxUid(*self._uids)
+            box = self._spare.popleft() if self._spare else None
+        box = box or self._prepare()
         try:
-            bounds = limits.make(plan.limits, name, self._hierarchies)
-        except RingfenceError:
-            uid.release()
-            raise
-        box = NativeBox(uid, bounds, lambda: self._forget(number))
-        with self._lock:
-            self._boxes[number] = box
-        try:
-            with _Descriptors() as fds:
-                self._launch(plan, spec, stdio, box, fds, request=(number, name, uid))
+            _take_over(box)
+            self._order(box, plan, spec, stdio)
         except BaseException:
             box.close()
             raise
+        with self._lock:
+            wanted = not self._spare and not self._closing
+        if wanted:
+            spare = self._prepare()
+            with self._lock:
+                self._spare.append(spare)
         return box
 
-    def _launch(
-        self,
-        plan: RunPlan,
-        spec: bwrap.BoxSpec,
-        stdio: Stdio,
-        box: NativeBox,
-        fds: _Descriptors,
-        *,
-        request: tuple[int, str, BoxUid],
-    ) -> None:
-        number, name, uid = request
-        stage, kind = self._stage(plan, spec, uid)
-        report, far_report = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    def _prepare(self) -> NativeBox:
+        """Have the launcher clone a child that waits for its order. Raises Unavailable."""
+        with self._lock:
+            self._count += 1
+            number = self._count
+        name = f"{os.getpid()}-{number}-{secrets.token_hex(4)}"
+        groups = limits.make_groups(name, self._hierarchies)
+        box = NativeBox(name, groups, lambda: self._forget(number))
+        request = {
+            "box": number,
+            "user": not self._root,
+            "uid": os.geteuid(),
+            "gid": os.getegid(),
+            "cgroups": [str(group / "cgroup.procs") for group in groups],
+        }
+        fds = [box.far_report.fileno(), box.far_orders.fileno()]
+        try:
+            with self._lock:
+                self._boxes[number] = box
+                socket.send_fds(self._socket, [json.dumps(request).encode()], fds)
+        except OSError as error:
+            box.close()
+            raise Unavailable("isolation-launcher", "the launcher is gone") from error
+        return box
+
+    def _order(self, box: NativeBox, plan: RunPlan, spec: bwrap.BoxSpec, stdio: Stdio) -> None:
+        """Give a prepared child everything it needs, and see the box built."""
+        uid = BoxUid(*self._uids)
+        box.run_as(uid)
+        box.bounds = limits.bound(plan.limits, box.name, self._hierarchies)
+        stage, box.workspace_kind = self._stage(plan, spec, uid)
         ready, far_ready = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        status, far_status = os.pipe2(os.O_CLOEXEC)
-        box.own_status(status)
-        fds.callback(report.close)
-        fds.callback(ready.close)
-        with far_report, far_ready, _Descriptors() as handed:
-            handed.own(far_status)
-            *files, last = bwrap.FILES
+        order = {
+            "run_uid": uid.uid,
+            "run_gid": uid.gid,
+            "rlimits": box.bounds.rlimits,
+            "stage": stage,
+            "links": self._tree[1],
+            "overlay": box.workspace_kind == "overlay",
+            "terminal": plan.terminal,
+            "filter": self._program(seccomp.Stage.OUTER).hex(),
+            "bwrap": bwrap.find().path,
+            "argv": ["bwrap", "--args", str(bwrap.FD_ARGS), "--", *spec.command],
+        }
+        *files, last = bwrap.FILES
+        with ready:
             ready.sendall(last[1].encode())
             ready.shutdown(socket.SHUT_WR)
-            message = {
-                "box": number,
-                "user": not self._root,
-                "uid": uid.uid,
-                "gid": uid.gid,
-                "cgroups": box.bounds.joins,
-                "rlimits": box.bounds.rlimits,
-                "stage": stage,
-                "links": self._tree[1],
-                "overlay": kind == "overlay",
-                "terminal": plan.terminal,
-                "filter": self._program(seccomp.Stage.OUTER).hex(),
-                "bwrap": bwrap.find().path,
-                "argv": ["bwrap", "--args", str(bwrap.FD_ARGS), "--", *spec.command],
-            }
-            passed = [
-                stdio.stdin, stdio.stdout, stdio.stderr, far_report.fileno(),
-                handed.memory("args", b"".join(os.fsencode(arg) + b"\0" for arg in spec.args)),
-                handed.memory("filter", self._program(seccomp.Stage.BOX)),
-                far_status,
-                *(handed.memory("file", text.encode()) for _, text in files),
-                far_ready.fileno(),
-            ]  # fmt: skip
-            with self._lock:
+            with far_ready, _Descriptors() as made:
+                passed = [
+                    stdio.stdin, stdio.stdout, stdio.stderr,
+                    made.memory("args", b"".join(os.fsencode(arg) + b"\0" for arg in spec.args)),
+                    made.memory("filter", self._program(seccomp.Stage.BOX)),
+                    box.far_status,
+                    *(made.memory("file", text.encode()) for _, text in files),
+                    far_ready.fileno(),
+                ]  # fmt: skip
                 try:
-                    socket.send_fds(self._socket, [json.dumps(message).encode()], passed)
+                    socket.send_fds(box.orders, [json.dumps(order).encode()], passed)
                 except OSError as error:
                     raise Unavailable("isolation-launcher", "the launcher is gone") from error
-        box.adopt(name=name, **_Answer(report).read())
-        box.workspace_kind = kind
-        _wait_built(ready, box)
+            box.let_go()
+            _see_executed(box)
+            _wait_built(ready, box)
 
     def _program(self, stage: seccomp.Stage) -> bytes:
         return seccomp.program(os.uname().machine, stage)
@@ -306,39 +320,44 @@ class NativeBackend:
             box.report_loss()
 
 
-class _Answer:
-    """What the launcher and the child say about one start, until bubblewrap runs."""
+def _take_over(box: NativeBox) -> None:
+    """Take process and listener of a prepared child. Raises what a failed step means."""
+    box.far_report.close()
+    found: dict[str, int] = {}
+    try:
+        while len(found) < 3:
+            message, fds = _receive(box)
+            if "pid" in message:
+                found |= {"pid": int(str(message["pid"])), "pidfd": fds[0]}
+            else:
+                found["listener"] = fds[0]
+    except (RingfenceError, NeedsCopyError):
+        for name in found.keys() & {"pidfd", "listener"}:
+            os.close(found[name])
+        raise
+    box.adopt(**found)
 
-    def __init__(self, report: socket.socket) -> None:
-        self._report = report
-        self._report.settimeout(START_SECONDS)
 
-    def read(self) -> dict[str, int]:
-        """Give pid, pidfd and listener. Raises what a failed step means."""
-        found: dict[str, int] = {}
-        try:
-            while True:
-                data, fds, _, _ = socket.recv_fds(self._report, 4096, 4, socket.MSG_CMSG_CLOEXEC)
-                if not data:
-                    break
-                message = json.loads(data)
-                if "pid" in message:
-                    found |= {"pid": message["pid"], "pidfd": fds[0]}
-                elif "listening" in message:
-                    found["listener"] = fds[0]
-                else:
-                    raise _refusal(message)
-        except (TimeoutError, RingfenceError, NeedsCopyError) as error:
-            for name in found.keys() & {"pidfd", "listener"}:
-                os.close(found[name])
-            if isinstance(error, TimeoutError):
-                raise Unavailable(
-                    "isolation-start-slow", "the box did not start in time"
-                ) from error
-            raise
-        if len(found) != 3:
-            raise Unavailable("isolation-launcher", "the launcher ended while starting a box")
-        return found
+def _see_executed(box: NativeBox) -> None:
+    """Wait until the child has become bubblewrap, which closes its report."""
+    with contextlib.suppress(EOFError):
+        _receive(box)
+        raise InternalError("isolation-protocol", "the launcher said something unexpected")
+
+
+def _receive(box: NativeBox) -> tuple[dict[str, object], list[int]]:
+    """Give one message about a start. Raises EOFError at the end, or what a failure means."""
+    box.report.settimeout(START_SECONDS)
+    try:
+        data, fds, _, _ = socket.recv_fds(box.report, 4096, 4, socket.MSG_CMSG_CLOEXEC)
+    except TimeoutError as error:
+        raise Unavailable("isolation-start-slow", "the box did not start in time") from error
+    if not data:
+        raise EOFError
+    message: dict[str, object] = json.loads(data)
+    if "step" in message:
+        raise _refusal(message)
+    return message, list(fds)
 
 
 def _refusal(message: dict[str, object]) -> Exception:

@@ -17,6 +17,7 @@ import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 KILL = 0x80000000
 ALLOW = 0x7FFF0000
@@ -261,6 +262,7 @@ def _rules(stage: Stage) -> dict[str, list[_Op]]:
     return rules
 
 
+@lru_cache(maxsize=8)
 def program(arch: str, stage: Stage = Stage.BOX) -> bytes:
     """Give the filter for an architecture as an array of ``struct sock_filter``.
 
