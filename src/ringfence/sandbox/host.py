@@ -11,7 +11,6 @@ import ctypes
 import os
 import platform
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -199,7 +198,7 @@ def _landlock() -> Fact:
 
 def facts(proc: Path = Path("/proc")) -> HostFacts:
     """Read the facts of this host. Never raises for a missing one."""
-    readers: tuple[Callable[[], Fact], ...] = (
+    readers = (
         _kernel,
         _arch,
         lambda: Fact(name="uid", ok=True, value=str(os.geteuid())),
