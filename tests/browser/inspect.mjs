@@ -21,7 +21,9 @@ const LOOKS = [
 ];
 
 async function inspect(browser, path, { look, width, height, colorScheme, media }) {
-  const context = await browser.newContext({ viewport: { width, height }, colorScheme });
+  const context = await browser.newContext({
+    viewport: { width, height }, colorScheme, reducedMotion: "reduce",
+  });
   const page = await context.newPage();
   const requests = [];
   const consoleErrors = [];
