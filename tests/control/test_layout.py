@@ -1,6 +1,6 @@
 """Places in the picture of a chain."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ringfence.control.layout import MOST_NODES, Layout, lay_out
@@ -55,6 +55,7 @@ def test_a_long_chain_needs_no_deep_stack() -> None:
     assert layout.columns == nodes
 
 
+@settings(deadline=None)
 @given(st.integers(0, 12), PAIRS)
 def test_any_graph_is_placed_the_same_way_twice(nodes: int, edges: list[tuple[int, int]]) -> None:
     """Every node has one place of its own; every route runs between the places of its ends."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ringfence.audit.record import EventName, Record
@@ -181,6 +181,7 @@ RECORDS = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(RECORDS, max_size=12))
 def test_any_records_give_a_view(records: list[Record]) -> None:
     """No sequence of records raises, none is lost, and no refusal disappears."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from ringfence.audit.record import EventName, Record
-from ringfence.control.tables import MOST_ROWS, duration, run_tables, size, summary_rows
+from ringfence.control.tables import MOST_ROWS, by_rule, duration, run_tables, size, summary_rows
 from ringfence.control.view import RunView, Verification
 
 E = EventName
@@ -59,7 +59,7 @@ def test_weaker_settings_stand_in_the_summary(read: Read, record: Make, started:
 def test_cells_are_safe_for_a_terminal(read: Read, record: Make) -> None:
     """An agent's name cannot move the cursor."""
     view = read(record(E.EVENT_DENY, agent="\x1b[2Jwriter", subject="x:y", decision="deny"))
-    (table,) = run_tables(view)
+    table = run_tables(view)[0]
     assert table.rows[0][0] == "⟨U+001B⟩[2Jwriter"
 
 
@@ -69,9 +69,25 @@ def test_a_flood_is_cut_and_counted(read: Read, record: Make) -> None:
         record(E.EVENT_DENY, agent="a", subject=f"x:{n}", decision="deny")
         for n in range(MOST_ROWS + 3)
     ]
-    (table,) = run_tables(read(*flood))
+    table = run_tables(read(*flood))[0]
     assert len(table.rows) == MOST_ROWS
     assert table.left_out == 3
+
+
+def test_a_flood_does_not_hide_another_rule(read: Read, record: Make) -> None:
+    """By rule, one refusal among many of another kind still has its line."""
+    flood = [
+        record(E.EGRESS_DENY, agent="a", subject=f"GET https://h{n}/", rule="no-route",
+               detail={"id": str(n)})
+        for n in range(MOST_ROWS + 3)
+    ]  # fmt: skip
+    view = read(*flood, record(E.SECRET_DENY, agent="b", subject="TOKEN", rule="secret-host"))
+    assert [(c.rule, c.times, c.agents, c.example) for c in by_rule(view)] == [
+        ("no-route", MOST_ROWS + 3, ("a",), "GET https://h0/"),
+        ("secret-host", 1, ("b",), "TOKEN"),
+    ]
+    titles = [table.title for table in run_tables(view)]
+    assert titles == ["Blocked", "Blocked, by rule"]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import unicodedata
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ringfence.control.visible import has_hidden, visible
@@ -35,6 +35,7 @@ def test_what_is_cut_is_said() -> None:
     assert visible("abcdef", limit=2) == "ab… (4 more characters)"
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(), max_size=200))
 def test_any_text_becomes_printable(text: str) -> None:
     """Every code point comes out encodable and in a printable category, surrogates too."""

@@ -60,13 +60,17 @@ class Members:
 
     def agents(self) -> tuple[AgentView, ...]:
         """Give the agents in the order of the chain, then those only steps know."""
-        members = dict(self._members)
+        steps: dict[str, list[StepView]] = {name: [] for name in self._members}
         for step in self._steps.values():
-            member = members.get(step.agent) or AgentView(
-                name=step.agent, type="", triggers=(), emits=(), steps=(), listed=False
+            steps.setdefault(step.agent, []).append(step)
+        return tuple(
+            replace(self._members[name], steps=tuple(taken))
+            if name in self._members
+            else AgentView(
+                name=name, type="", triggers=(), emits=(), steps=tuple(taken), listed=False
             )
-            members[step.agent] = replace(member, steps=(*member.steps, step))
-        return tuple(members.values())
+            for name, taken in steps.items()
+        )
 
     def events(self) -> tuple[EventView, ...]:
         """Give every event, in order."""

@@ -27,6 +27,33 @@ class Table:
     left_out: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleCount:
+    """How often one rule refused, which agents, and the first thing it refused."""
+
+    rule: str
+    times: int
+    agents: tuple[str, ...]
+    example: str
+
+
+def by_rule(view: RunView) -> tuple[RuleCount, ...]:
+    """Give the refusals by rule, most frequent first: few lines, however many an agent causes."""
+    groups: dict[str, list[DecisionView]] = {}
+    for denied in view.denied:
+        groups.setdefault(denied.rule or denied.event, []).append(denied)
+    counts = [
+        RuleCount(
+            rule=rule,
+            times=sum(d.times for d in group),
+            agents=tuple(dict.fromkeys(d.agent for d in group if d.agent is not None)),
+            example=group[0].subject or group[0].event,
+        )
+        for rule, group in groups.items()
+    ]
+    return tuple(sorted(counts, key=lambda count: -count.times))
+
+
 def summary_rows(view: RunView) -> tuple[tuple[str, str], ...]:
     """Give label and value of everything that fits in a screenful about a run."""
     rows = [
@@ -59,6 +86,11 @@ def run_tables(view: RunView) -> tuple[Table, ...]:
             "Blocked",
             ("agent", "what", "rule", "why", "where", "times"),
             [_decision(d) for d in view.denied],
+        ),
+        _table(
+            "Blocked, by rule",
+            ("rule", "times", "agents", "for example"),
+            [(c.rule, str(c.times), ", ".join(c.agents), c.example) for c in by_rule(view)],
         ),
         _table(
             "Steps",

@@ -4,7 +4,7 @@ import dataclasses
 import re
 import stat
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import Enum
 from html.parser import HTMLParser
 from importlib import resources
@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ringfence.apps.report import page as page_module
 from ringfence.apps.report import render, write_report
+from ringfence.audit.record import EventName, Record
 from ringfence.chain.errors import Unavailable
 from ringfence.control.reading import read_run
 from ringfence.control.view import RunView
@@ -197,6 +200,40 @@ def test_an_empty_run_and_an_unreadable_one_are_pages_too(views: Views) -> None:
     text = read(render(read_run("r-1", []))).text
     assert "No end on the record" in text
     assert "No agent is on the record" in text
+
+
+ODD = st.one_of(
+    st.none(), st.integers(), st.text(max_size=6), st.lists(st.text(max_size=3), max_size=2)
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(
+        st.builds(
+            Record,
+            time=st.datetimes(timezones=st.just(UTC)),
+            event=st.sampled_from(list(EventName)),
+            actor=st.text(max_size=4),
+            run=st.just("r"),
+            step=st.sampled_from([None, "a#1", "#", "b#x"]),
+            agent=st.sampled_from([None, "a", "b", ""]),
+            rule=st.sampled_from([None, "rule"]),
+            decision=st.sampled_from([None, "allow", "ask", "deny"]),
+            reason=st.sampled_from([None, "because"]),
+            subject=st.one_of(st.none(), st.text(max_size=6)),
+            detail=st.fixed_dictionaries(
+                {"id": st.just("q"), "status": st.sampled_from(["failed", "odd"])},
+                optional={"title": ODD, "secrets": ODD, "exit_code": ODD, "count": ODD},
+            ),
+        ),
+        max_size=15,
+    )
+)
+def test_any_records_give_a_page(records: list[Record]) -> None:
+    """Half-told runs render too: no field is assumed to be there."""
+    page = render(read_run("r", enumerate(records)))
+    assert page.endswith("</html>")
 
 
 def test_a_flood_of_rows_is_cut_and_counted(views: Views, monkeypatch: pytest.MonkeyPatch) -> None:

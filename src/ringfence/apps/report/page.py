@@ -64,6 +64,7 @@ def render(view: RunView) -> str:
         view=view,
         tables=tables,
         pictures=pictures(view),
+        rules=tables.by_rule(view),
         numbers={agent.name: index for index, agent in enumerate(view.agents, 1)},
         style=Markup(style),  # noqa: S704 - our own package file; the policy hashes these bytes
         style_hash=hashed,
