@@ -103,7 +103,10 @@ class DurableEngine(Protocol):
         """
 
     def signal(self, id: str, message: "Json", key: str) -> bool:  # noqa: A002 - the word of this port
-        """Send a message, once per key; False when there is no such workflow."""
+        """Send a message, once per key; False when there is no such workflow.
+
+        Raises InputError for null, which means "no message", and for one over `MAX_PAYLOAD`.
+        """
 
     def status(self, id: str) -> WorkflowState | None:  # noqa: A002 - the word of this port
         """Give the state of a workflow, None when there is none of that id."""

@@ -18,6 +18,7 @@ from ringfence.engine.durable import (
     WorkflowStatus,
 )
 from ringfence.store.durable.outcome import attempt, time_of, value_of
+from ringfence.store.durable.sealing import message as checked
 from ringfence.store.durable.sealing import pack, unpack
 
 
@@ -151,7 +152,7 @@ class MemoryEngine:
 
     def signal(self, id: str, message: Json, key: str) -> bool:  # noqa: A002 - the port's word
         """Send a message, once per key."""
-        text = pack(message)
+        text = pack(checked(message))
         with self.journal.changed:
             row = self.journal.rows.get(id)
             if row is None:

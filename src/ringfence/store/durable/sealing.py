@@ -46,6 +46,13 @@ def pack(value: "Json", limit: int = MAX_PAYLOAD) -> str:
     return data.decode()
 
 
+def message(value: "Json") -> "Json":
+    """Give the value back. Raises InputError for null, which means that no message came."""
+    if value is None:
+        raise InputError("message-empty", "null is no message")
+    return value
+
+
 def unpack(text: str | bytes) -> "Json":
     """Read JSON strictly (no NaN, no infinity). Raises Refused for anything else."""
     try:
