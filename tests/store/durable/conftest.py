@@ -48,7 +48,7 @@ def lives(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Lives]:
     def build(executor: str) -> Any:
         if request.param == "memory":
             return MemoryEngine(journal, executor=executor)
-        return DbosEngine(tmp_path, key=KEY, executor=executor)
+        return DbosEngine(tmp_path, key=KEY, executor=executor, pool="all")
 
     lives = Lives(build)
     yield lives

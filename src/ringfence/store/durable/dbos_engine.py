@@ -3,8 +3,10 @@
 Invariants:
 1. Those of `ringfence.engine.durable`, and those of `dbos_guard`, which this module imports first.
 2. Every value is bound to its place: a sealed value copied to another row is refused.
-3. The application version is `PROTOCOL`, so an upgrade does not strand waiting runs.
-4. Workflows are claimed only by engines of the same ``pool``.
+3. The application version is `PROTOCOL` and the ``pool``: an upgrade does not strand waiting runs,
+   and workflows are claimed only by engines of the same pool (recovery goes through a queue that
+   every process on the file shares).
+4. A message that is late never ends a wait early: waits go on until their deadline has passed.
 5. A closed engine writes nothing more: threads that wait are woken and unwind.
 
 Private names of the vendor it uses are pinned by ``dbos<3.5`` and by the contract tests:
@@ -87,24 +89,29 @@ class _Context:
             return
 
     def wait_signal(self, until: float | None = None) -> Json:
-        seconds = _FOREVER if until is None else max(0.0, until - time.time())
-        bound: Json = DBOS.recv(_SIGNAL, timeout_seconds=seconds)
-        return None if bound is None else unbind(f"signal {self.id}", bound)
+        while True:
+            seconds = _FOREVER if until is None else max(0.0, until - time.time())
+            bound: Json = DBOS.recv(_SIGNAL, timeout_seconds=seconds)
+            if bound is not None:
+                return unbind(f"signal {self.id}", bound)
+            # A wake that came late, for the message before, ends a wait without a message.
+            if until is not None and self.now() >= until:
+                return None
 
     def now(self) -> float:
         return time_of(self.step("now", time.time))
 
     def sleep(self, seconds: float) -> None:
         # Not DBOS.sleep: it blocks its thread, so neither close nor cancel could end it.
-        DBOS.recv(_SLEEP, timeout_seconds=seconds)
+        until = self.now() + seconds
+        while (left := until - self.now()) > 0:
+            DBOS.recv(_SLEEP, timeout_seconds=left)
 
 
 class DbosEngine:
     """A `DurableEngine` on ``engine.sqlite`` in a directory."""
 
-    def __init__(
-        self, directory: Path, *, key: bytes, executor: str, pool: str = "ringfence"
-    ) -> None:
+    def __init__(self, directory: Path, *, key: bytes, executor: str, pool: str) -> None:
         if not _POOL_NAME.fullmatch(pool):
             raise InputError("pool-invalid", f"{pool!r} is not 3 to 64 of a-z, 0-9, - and _")
         self._path = directory / FILE
@@ -141,14 +148,14 @@ class DbosEngine:
     def _launch(self) -> None:
         self._database = database = guard.open_journal(self._path)
         sa.event.listen(database, "checkout", self._check_open)
-        guard.refuse_foreign_rows(database)
+        guard.refuse_foreign_rows(database, self._serializer)
         guard.use(self._serializer)
         self._vendor = DBOS(
             config={
-                "name": self._pool,
+                "name": "ringfence",
                 "system_database_url": f"sqlite:///{self._path}",
                 "system_database_engine": database,
-                "application_version": PROTOCOL,
+                "application_version": f"{PROTOCOL}+{self._pool}",
                 "executor_id": self._executor,
                 "serializer": self._serializer,
                 "log_level": "CRITICAL",

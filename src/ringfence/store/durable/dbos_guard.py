@@ -40,6 +40,8 @@ _PRAGMAS = (
     "trusted_schema=OFF",
     "cell_size_check=ON",
 )
+_HAS_INPUTS = sa.text("SELECT 1 FROM sqlite_master WHERE name = 'workflow_input'")
+_ONE_INPUT = sa.text("SELECT inputs FROM workflow_input WHERE inputs IS NOT NULL LIMIT 1")
 
 
 class WorkflowFailed(Exception):  # noqa: N818 - states what the journal says, nothing went wrong here
@@ -135,8 +137,11 @@ def open_journal(path: Path) -> sa.Engine:
     return engine
 
 
-def refuse_foreign_rows(engine: sa.Engine) -> None:
-    """Raise Refused when any row of the journal claims a format that is not ours."""
+def refuse_foreign_rows(engine: sa.Engine, serializer: SealedSerializer) -> None:
+    """Raise Refused when a row claims a format that is not ours, or the key is not this journal's.
+
+    With a wrong key the vendor would mark every run it takes up as failed, for good.
+    """
     tables = sa.text(
         "SELECT m.name FROM sqlite_master m JOIN pragma_table_info(m.name) c"
         " WHERE m.type = 'table' AND c.name = 'serialization'"
@@ -148,6 +153,9 @@ def refuse_foreign_rows(engine: sa.Engine) -> None:
                 foreign = sa.select(sa.literal(1)).select_from(sa.table(table, column))
                 if connection.execute(foreign.where(column != FORMAT).limit(1)).first():
                     _refuse_format()
+            if connection.execute(_HAS_INPUTS).first():
+                for (text,) in connection.execute(_ONE_INPUT):
+                    serializer.deserialize(text)
     except sa.exc.DatabaseError as error:
         raise Refused(
             "journal-unreadable",
