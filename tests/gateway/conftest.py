@@ -4,6 +4,7 @@ import contextlib
 import datetime as dt
 import http.server
 import ipaddress
+import itertools
 import json
 import os
 import socket
@@ -11,7 +12,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ from cryptography.x509.oid import NameOID
 
 from ringfence.audit.record import EventName, Record
 from ringfence.chain.errors import Position
-from ringfence.chain.words import Action, Merge, NetworkRule, SecretUse
+from ringfence.chain.words import Merge, NetworkRule, SecretUse
 from ringfence.gateway.client import Broker, StepRoute
 from ringfence.gateway.lease import LiveLease
 from ringfence.gateway.settings import BrokerLimits, BrokerSettings
@@ -30,6 +31,7 @@ from ringfence.policy.grant import Grant
 from ringfence.vault.secret import Secret
 
 WHERE = Position(file="chain.yaml", line=7, column=3)
+NUMBERS = itertools.count(1)
 LOOPBACK = ("127.0.0.0/8",)
 VALUE = b"s3cr3t-Value/+of+the+real-key=="
 PLACEHOLDER = "rfph_0123456789abcdef0123456789abcd"
@@ -53,6 +55,7 @@ class Authority:
 
     @property
     def pem(self) -> str:
+        """Give the certificate."""
         return self.certificate.public_bytes(serialization.Encoding.PEM).decode()
 
     def server(self, *names: str) -> ssl.SSLContext:
@@ -66,8 +69,7 @@ class Authority:
                 general.append(x509.DNSName(name))
         now = dt.datetime.now(dt.UTC)
         leaf = (
-            x509
-            .CertificateBuilder()
+            x509.CertificateBuilder()
             .subject_name(x509.Name([]))
             .issuer_name(self.certificate.subject)
             .public_key(key.public_key())
@@ -76,7 +78,8 @@ class Authority:
             .not_valid_after(now + dt.timedelta(hours=1))
             .add_extension(x509.SubjectAlternativeName(general), critical=True)
             .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), False
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()),
+                critical=False,
             )
             .sign(self.key, hashes.SHA256())
         )
@@ -101,8 +104,7 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "outside")])
     now = dt.datetime.now(dt.UTC)
     certificate = (
-        x509
-        .CertificateBuilder()
+        x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
         .public_key(key.public_key())
@@ -110,7 +112,7 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> Authority:
         .not_valid_before(now - dt.timedelta(hours=1))
         .not_valid_after(now + dt.timedelta(hours=1))
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
     )
     return Authority(key, certificate, tmp_path_factory.mktemp("outside"))
@@ -149,12 +151,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def answer(self) -> None:
         """Note the request and reply."""
         body = self.body()
-        self.upstream.seen.append({
-            "method": self.command,
-            "path": self.path,
-            "headers": {k.lower(): v for k, v in self.headers.items()},
-            "body": body,
-        })
+        self.upstream.seen.append(
+            {
+                "method": self.command,
+                "path": self.path,
+                "headers": {k.lower(): v for k, v in self.headers.items()},
+                "body": body,
+            }
+        )
         if self.upstream.reply is not None:
             self.upstream.reply(self, body)
             return
@@ -169,7 +173,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(data)
 
-    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do_PATCH = answer
+    def __getattr__(self, name: str) -> Callable[[], None]:
+        """Answer every method alike; http.server looks for ``do_GET`` and the like."""
+        if name.startswith("do_"):
+            return self.answer
+        raise AttributeError(name)
 
 
 class Server(http.server.ThreadingHTTPServer):
@@ -215,6 +223,7 @@ class Box:
 
     @property
     def address(self) -> tuple[str, int]:
+        """Give where the broker listens for this box."""
         return self.listener.getsockname()
 
     def connect(self) -> socket.socket:
@@ -277,23 +286,26 @@ def read_all(sock: socket.socket) -> bytes:
 
 @dataclass
 class World:
-    """A broker with its records, and a way to open boxes."""
+    """A broker with the records of this test's steps, and a way to open boxes."""
 
     broker: Broker
     records: list[Record]
+    deaths: list[int]
+    hooks: list[Callable[[Record], None]]
     boxes: list[Box] = field(default_factory=list)
-    hook: Callable[[Record], None] | None = None
-    deaths: list[int] = field(default_factory=list)
-
-    def take(self, record: Record) -> None:
-        """Be the audit log."""
-        if self.hook is not None:
-            self.hook(record)
-        self.records.append(record)
 
     def events(self, *names: EventName) -> list[Record]:
-        """Give the records of some kinds."""
-        return [record for record in self.records if record.event in names]
+        """Give the records of some kinds, or of all."""
+        mine = {(box.run, box.step) for box in self.boxes}
+        return [
+            record
+            for record in list(self.records)
+            if (record.run, record.step) in mine and (not names or record.event in names)
+        ]
+
+    def until(self, ready: Callable[[], bool]) -> None:
+        """Wait until it is so."""
+        wait_until(ready)
 
     def denials(self) -> list[str | None]:
         """Give the rules of all denials so far."""
@@ -304,12 +316,10 @@ class World:
         *rules: NetworkRule,
         secrets: tuple[SecretUse, ...] = (),
         leases: tuple[LiveLease, ...] = (),
-        step: str = "writer#1",
-        run: str = "r1",
         seconds: float = 600,
     ) -> Box:
         """Open a step with a listening socket of its own."""
-        agent = step.partition("#")[0]
+        run, agent, step = "r1", "writer", f"writer#{next(NUMBERS)}"
         until = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=seconds)
         grant = Grant(
             run=run, agent=agent, until=until, emits=(), network=rules, secrets=secrets,
@@ -321,40 +331,78 @@ class World:
         self.boxes.append(box)
         return box
 
+    def end(self) -> None:
+        """Close the boxes; no value of a lease may stand in any record."""
+        for box in self.boxes:
+            if self.broker.alive:
+                self.broker.close_step(box.run, box.step)
+            box.listener.close()
+        for record in self.events():
+            assert VALUE not in record.canonical()
 
-@pytest.fixture
+
+@pytest.fixture(scope="session")
 def settings(outside: Authority) -> BrokerSettings:
     """Settings that know the tests' names and trust the tests' authority."""
-    names = {
-        name: ("127.0.0.1",)
-        for name in ("forge.test", "api.good.test", "evil.test", "cloud.test", "pinned.test")
-    }
+    known = ("forge.test", "api.good.test", "evil.test", "cloud.test", "pinned.test", "good.test")
+    names = dict.fromkeys(known, ("127.0.0.1",))
     return BrokerSettings(
         resolver={
             **names,
             "private.test": ("10.0.0.8",),
             "meta.test": ("169.254.169.254",),
-            "mixed.test": ("93.184.216.34", "127.0.0.1"),
+            "mapped.test": ("::ffff:127.0.0.1",),
+            "mixed.test": ("127.0.0.1", "10.0.0.8"),
         },
         extra_roots_pem=outside.pem,
         limits=BrokerLimits(head_seconds=3.0, idle_seconds=20.0, dial_seconds=3.0),
     )
 
 
+def start_world(settings: BrokerSettings) -> World:
+    """Start a broker that writes its records into a list."""
+    records: list[Record] = []
+    deaths: list[int] = []
+    hooks: list[Callable[[Record], None]] = []
+
+    def take(record: Record) -> None:
+        for hook in hooks:
+            hook(record)
+        records.append(record)
+
+    return World(Broker.start(settings, take, deaths.append), records, deaths, hooks)
+
+
+@pytest.fixture(scope="session")
+def shared(settings: BrokerSettings) -> Iterator[World]:
+    """One broker for all tests that leave it as it was."""
+    made = start_world(settings)
+    yield made
+    made.broker.stop()
+
+
 @pytest.fixture
-def world(settings: BrokerSettings) -> Iterator[World]:
-    """A running broker; no value of a lease may stand in any of its records."""
+def world(shared: World) -> Iterator[World]:
+    """The shared broker, with steps of this test's own."""
+    made = World(shared.broker, shared.records, shared.deaths, shared.hooks)
+    yield made
+    shared.hooks.clear()
+    made.end()
+
+
+@pytest.fixture
+def start(settings: BrokerSettings) -> Iterator[Callable[[], World]]:
+    """Start brokers that a test may break."""
     made: list[World] = []
-    broker = Broker.start(
-        settings, lambda record: made[0].take(record), lambda code: made[0].deaths.append(code)
-    )
-    made.append(World(broker, []))
-    yield made[0]
-    broker.stop()
-    for box in made[0].boxes:
-        box.listener.close()
-    for record in made[0].records:
-        assert VALUE not in record.canonical()
+
+    def build(**changes: object) -> World:
+        made.append(start_world(replace(settings, **changes)))
+        return made[-1]
+
+    yield build
+    for each in made:
+        each.end()
+        each.broker.stop()
 
 
 @pytest.fixture
@@ -394,7 +442,19 @@ def use() -> Callable[..., SecretUse]:
     return build
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
+def value() -> bytes:
+    """Give the real value of the tests' secret."""
+    return VALUE
+
+
+@pytest.fixture(scope="session")
+def placeholder() -> str:
+    """Give what stands for it in boxes."""
+    return PLACEHOLDER
+
+
+@pytest.fixture(scope="session")
 def until() -> Callable[..., None]:
     """Wait for something with a deadline."""
     return wait_until
@@ -406,4 +466,24 @@ def plain_uid() -> int:
     return os.getuid() or 1001
 
 
-__all__ = ["Action"]
+def make_hello(name: bytes | None, *, ech: bool = False, twice: bool = False) -> bytes:
+    """Build a ClientHello record by hand."""
+
+    def sized(size: int, data: bytes) -> bytes:
+        return len(data).to_bytes(size, "big") + data
+
+    extensions = b""
+    if name is not None:
+        sni = sized(2, b"\0" + sized(2, name))
+        extensions += (b"\0\0" + sized(2, sni)) * (2 if twice else 1)
+    if ech:
+        extensions += b"\xfe\x0d" + sized(2, b"x" * 20)
+    body = b"\3\3" + bytes(32) + sized(1, b"") + sized(2, b"\x13\x01") + sized(1, b"\0")
+    message = b"\1" + sized(3, body + sized(2, extensions))
+    return b"\x16\3\1" + sized(2, message)
+
+
+@pytest.fixture(scope="session")
+def hello() -> Callable[..., bytes]:
+    """Build TLS hellos."""
+    return make_hello
