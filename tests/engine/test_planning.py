@@ -14,7 +14,7 @@ from ringfence.chain.words import (
     Workspace,
 )
 from ringfence.engine.plan import Mount, MountKind, RunPlan
-from ringfence.engine.planning import Command, Handoff, box_limits, degraded, plan_step
+from ringfence.engine.planning import Command, Handoff, box_limits, degraded, plan_step, prompt_text
 from ringfence.policy.grant import Grant
 
 HERE = Position(file="chain.yaml", line=3, column=1)
@@ -150,3 +150,11 @@ def test_degraded_delivery_is_named() -> None:
         isolation="L3",
     )
     assert degraded(grant) == ("DB",)
+
+
+def test_the_prompt_says_where_files_lie() -> None:
+    """Input and output paths follow the person's own words."""
+    text = prompt_text(agent(prompt="Write it.", input=("x.json",), output="y.md")).decode()
+    assert text.startswith("Write it.\n")
+    assert "/run/ringfence/in/x.json" in text
+    assert "/run/ringfence/out/y.md" in text

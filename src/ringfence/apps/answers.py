@@ -6,7 +6,6 @@ Invariants:
 3. An approved merge applies exactly the shown files, each checked again by its own digest.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -22,7 +21,7 @@ from ringfence.chain.words import Json
 from ringfence.control.reviews import Review, ReviewKind, ReviewStatus, judge_answer
 from ringfence.policy.decision import Decision
 from ringfence.sandbox.merge import apply
-from ringfence.sandbox.workspace import Change, read_change
+from ringfence.sandbox.workspace import change_from_json, read_change
 from ringfence.store.state import StateStore
 
 MAX_SHOWN_BYTES = 16 * 1024**2
@@ -97,7 +96,7 @@ def _changed_files(review: Review) -> tuple[list[Part], bool]:
     layer = Path(str(review.subject.get("layer")))
     parts, changed = [], False
     for item in _objects(review.subject.get("files")):
-        change = change_from(item)
+        change = change_from_json(item)
         try:
             content = read_change(layer, change, limit=MAX_SHOWN_BYTES)
         except (RingfenceError, OSError, ValueError):
@@ -105,25 +104,6 @@ def _changed_files(review: Review) -> tuple[list[Part], bool]:
         note = change.kind if change.target is None else f"link to {change.target}"
         parts.append(_part(change.path, f"{note}, mode {change.mode:o}", content))
     return parts, changed
-
-
-def change_from(item: Mapping[str, Json]) -> Change:
-    """Rebuild a change from a review's subject."""
-    size = item.get("size")
-    mode = item.get("mode")
-    return Change(
-        path=str(item["path"]),
-        kind=str(item["kind"]),
-        mode=mode if isinstance(mode, int) else 0,
-        target=_optional(item.get("target")),
-        size=size if isinstance(size, int) else 0,
-        sha256=_optional(item.get("sha256")),
-        before_sha256=_optional(item.get("before_sha256")),
-    )
-
-
-def _optional(value: Json) -> str | None:
-    return value if isinstance(value, str) else None
 
 
 def _part(name: str, note: str, content: bytes) -> Part:
@@ -168,7 +148,7 @@ def _merge(audit: AuditLog, review: Review, decision: Decision, actor: str) -> N
     directory = Path(str(review.subject.get("directory")))
     layer = Path(str(review.subject.get("layer")))
     for item in _objects(review.subject.get("files")):
-        change = change_from(item)
+        change = change_from_json(item)
         _record(
             audit, EventName.MERGE_APPLY, review, decision, actor, f"approved in {review.id}",
             subject=change.path, digest=change.sha256,

@@ -33,9 +33,7 @@ def load(data: bytes, *, file: str, variables: Mapping[str, str]) -> Chain:
             if agent.output_schema is not None:
                 check_schema(agent.output_schema)
         except InputError as error:
-            errors.append(
-                InputError(error.code, error.message, hint=error.hint, where=agent.where)
-            )
+            errors.append(InputError(error.code, error.message, hint=error.hint, where=agent.where))
     if errors:
         raise ChainRejected(tuple(errors))
     return chain

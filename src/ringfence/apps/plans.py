@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from ringfence.agents.clients import CLIENTS, client_argv
+from ringfence.agents.clients.table import CLIENTS, client_named
 from ringfence.chain.errors import InputError
 from ringfence.chain.words import Agent, AgentType, Chain
 from ringfence.engine.plan import RunPlan
-from ringfence.engine.planning import Command, Handoff, plan_step
+from ringfence.engine.planning import Command, Handoff, plan_step, prompt_text
 from ringfence.policy.grant import Grant, compile_grant
 from ringfence.sandbox.tools import command_mounts, system_mounts
 
@@ -49,7 +49,7 @@ def check_clients(chain: Chain, facts: Facts) -> None:
     """Refuse a chain some agent of which has nothing to run it. Raises InputError."""
     for agent in chain.agents:
         if needs_box(agent):
-            _argv(agent, facts, prompt="")
+            _argv(agent, facts)
 
 
 def workspace_directory(agent: Agent, facts: Facts) -> str | None:
@@ -77,7 +77,7 @@ def workspace_directory(agent: Agent, facts: Facts) -> str | None:
     return str(path.resolve())
 
 
-def _argv(agent: Agent, facts: Facts, *, prompt: str) -> tuple[tuple[str, ...], dict[str, str]]:
+def _argv(agent: Agent, facts: Facts) -> tuple[tuple[str, ...], dict[str, str]]:
     if agent.run:
         return agent.run, {}
     if agent.type is AgentType.LLM:
@@ -95,7 +95,8 @@ def _argv(agent: Agent, facts: Facts, *, prompt: str) -> tuple[tuple[str, ...], 
             hint=f"add a client ({', '.join(sorted(CLIENTS))}) or run, or give --client",
             where=agent.where,
         )
-    return client_argv(client, prompt)
+    known = client_named(client, where=agent.where)
+    return known.argv(prompt_text(agent).decode()), dict(known.env)
 
 
 def build_plan(
@@ -104,7 +105,7 @@ def build_plan(
 ) -> tuple[Grant, RunPlan]:  # fmt: skip
     """Compile grant and plan of one attempt. Raises InputError for what the host does not have."""
     grant = compile_grant(chain, agent, run=run, until=until)
-    argv, env = _argv(agent, facts, prompt=agent.prompt)
+    argv, env = _argv(agent, facts)
     directory = workspace_directory(agent, facts)
     resolved = command_mounts(argv[0], search=facts.search)
     command = Command(

@@ -133,6 +133,16 @@ def output_path(name: str) -> str:
     return f"{HANDOFF}/out/{name}"
 
 
+def prompt_text(agent: Agent) -> bytes:
+    """Give the prompt with the two lines that say where hand-off files lie."""
+    lines = [agent.prompt] if agent.prompt else []
+    if agent.prompt:
+        lines += [f"Input file: {input_path(name)}" for name in agent.input]
+        if agent.output:
+            lines.append(f"Write your output to: {output_path(agent.output)}")
+    return "\n".join(lines).encode()
+
+
 def _handoff_mounts(handoff: Handoff) -> list[Mount]:
     def read_only(target: str, source: str) -> Mount:
         return Mount(target=target, kind=MountKind.READ_ONLY, source=source, rule="hand-off")

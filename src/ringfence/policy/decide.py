@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Protocol, assert_never
 
 from ringfence.chain.words import CHAIN_START, Delivery
+from ringfence.policy.control_files import decide_merge
 from ringfence.policy.decision import Decision
 from ringfence.policy.effect import Effect, EmitEffect, MergeEffect, NetEffect, SecretEffect
 from ringfence.policy.egress import decide_net
@@ -45,7 +46,7 @@ def decide(effect: Effect, grant: Grant, *, now: datetime) -> Decision:
         case EmitEffect():
             return _decide_emit(effect, grant)
         case MergeEffect():
-            return Decision.deny("merge-unknown", "no rule speaks about this path")
+            return decide_merge(effect, grant)
         case _:  # pragma: no cover - mypy proves it cannot be reached
             assert_never(effect)
 

@@ -6,9 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ringfence.apps.runner.handoff import prepare, prompt_text, read_output, store_file
-from ringfence.chain.errors import Position
-from ringfence.chain.words import Agent, AgentType
+from ringfence.apps.runner.handoff import prepare, read_output, store_file
 
 
 def test_a_plain_output_is_read_whole(tmp_path: Path) -> None:
@@ -78,22 +76,3 @@ def test_storing_replaces_whole_files(tmp_path: Path) -> None:
     store_file(tmp_path, "o", b"two")
     assert (tmp_path / "o").read_bytes() == b"two"
     assert [p.name for p in tmp_path.iterdir()] == ["o"]
-
-
-def test_the_prompt_says_where_files_lie() -> None:
-    """Input and output paths follow the person's own words."""
-    here = Position(file="c", line=1, column=1)
-    agent = Agent(
-        name="a",
-        type=AgentType.CLI,
-        prompt="Write it.",
-        triggers=("chain:start",),
-        emits=(),
-        input=("x.json",),
-        output="y.md",
-        where=here,
-    )
-    text = prompt_text(agent).decode()
-    assert text.startswith("Write it.\n")
-    assert "/run/ringfence/in/x.json" in text
-    assert "/run/ringfence/out/y.md" in text

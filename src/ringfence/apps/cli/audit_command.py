@@ -6,6 +6,7 @@ import click
 
 from ringfence.apps.opening import open_audit
 from ringfence.apps.settings import open_data_dir
+from ringfence.audit.record import EventName
 from ringfence.audit.show import line
 from ringfence.chain.errors import Unavailable
 
@@ -17,7 +18,12 @@ def command() -> None:
 
 @command.command("show")
 @click.option("--run", help="only this run")
-@click.option("--event", help="only this event name")
+@click.option(
+    "--event",
+    type=click.Choice([e.value for e in EventName]),
+    metavar="NAME",
+    help="only this event",
+)
 @click.option("--denied", is_flag=True, help="only what was denied or asked")
 @click.option("--json", "as_json", is_flag=True, help="one JSON object a line")
 @click.pass_obj
@@ -27,7 +33,7 @@ def show(
     """Show records, oldest first."""
     shown = 0
     with open_audit(open_data_dir(data_dir)) as log:
-        for entry in log.read(run=run, event=event):
+        for entry in log.read(run=run, event=EventName(event) if event else None):
             body = json.loads(entry.data)
             if denied and body.get("decision") not in {"deny", "ask"}:
                 continue
@@ -35,7 +41,7 @@ def show(
             if as_json:
                 click.echo(json.dumps({"position": entry.position, **body}))
             else:
-                click.echo(line(entry.position, body))
+                click.echo(line(entry))
     return 0 if shown else 3
 
 

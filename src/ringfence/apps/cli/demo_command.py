@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-from ringfence.apps.cli.tables import echo_table
 from ringfence.chain.errors import InputError
 
 
@@ -23,13 +22,13 @@ def command(*, attack: str | None, keep: str | None, as_json: bool) -> int:
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     if attack is None:
         return demo(lambda text: click.echo(text, err=True), directory, json=as_json)
-    if attack.upper() not in SCENARIOS:
+    if attack.lower() not in SCENARIOS:
         raise InputError(
-            "unknown-attack", f"no attack {attack!r}", hint=f"one of {', '.join(SCENARIOS)}"
+            "unknown-attack", f"no attack {attack!r}", hint=f"one of {', '.join(sorted(SCENARIOS))}"
         )
-    result = run_scenario(attack.upper(), directory)
+    result = run_scenario(attack.lower(), directory)
     if as_json:
         click.echo(json.dumps({"version": 1, **result.to_json()}))
     else:
-        echo_table(("criterion", "result", "detail"), result.rows())
+        click.echo(result.table())
     return 0 if result.passed else 1

@@ -1,11 +1,12 @@
 """``ringfence doctor``: what this host can enforce, and what to do about what it cannot."""
 
 import json
+from dataclasses import asdict
 
 import click
 
 from ringfence.apps.cli.tables import echo_table
-from ringfence.sandbox.host import facts
+from ringfence.sandbox.host import Fact, facts
 
 
 @click.command("doctor")
@@ -13,13 +14,21 @@ from ringfence.sandbox.host import facts
 def command(*, as_json: bool) -> int:
     """Say for each thing a box needs whether this host gives it, and how to get it."""
     found = facts()
+    can_box = not found.missing
     if as_json:
-        click.echo(json.dumps({"version": 1, **found.to_json()}))
+        rows = [asdict(fact) for fact in found.facts]
+        click.echo(json.dumps({"version": 1, "can_box": can_box, "facts": rows}))
     else:
         echo_table(
             ("fact", "state", "value", "fix"),
-            [(f.name, "ok" if f.ok else "missing", f.value, f.fix) for f in found.facts],
+            [(f.name, _state(f), f.value, f.fix) for f in found.facts],
         )
-        level = "L3 (native)" if found.can_box else "none: no box can start"
+        level = "L3 (native)" if can_box else "none: no box can start"
         click.echo(f"\nisolation: {level}", err=True)
-    return 0 if found.can_box else 1
+    return 0 if can_box else 1
+
+
+def _state(fact: Fact) -> str:
+    if fact.ok:
+        return "ok"
+    return "missing" if fact.needed else "absent"

@@ -12,7 +12,7 @@ from ringfence.apps.settings import DataDir
 from ringfence.chain.show import plain
 from ringfence.chain.words import Json
 from ringfence.control.runs import RunRow, exit_code
-from ringfence.control.tables import summary
+from ringfence.control.tables import run_tables
 from ringfence.store.state import StateStore
 
 STYLES = {"succeeded": "green", "failed": "red", "timed-out": "red", "denied": "yellow"}
@@ -102,7 +102,9 @@ def finish(data: DataDir, row: RunRow, printer: Printer, *, as_json: bool) -> in
             "reason": row.reason,
             "exit": code,
             "steps": [
-                {"agent": s.agent, "attempt": s.attempt, "status": s.status} for s in view.steps
+                {"agent": s.agent, "attempt": s.attempt, "status": s.status}
+                for agent in view.agents
+                for s in agent.steps
             ],
             "reviews": [
                 {"id": r.id, "kind": r.kind.value, "title": r.title, "digest": r.digest}
@@ -112,10 +114,9 @@ def finish(data: DataDir, row: RunRow, printer: Printer, *, as_json: bool) -> in
         }
         click.echo(json.dumps(body))
         return code
-    for title, header, rows in summary(view):
-        if rows:
-            click.echo(f"\n{title}", err=True)
-            echo_table(header, rows, err=True)
+    for table in run_tables(view):
+        click.echo(f"\n{table.title}", err=True)
+        echo_table(table.columns, table.rows, err=True)
     click.echo(f"\nrun {row.id} {row.status.value}", err=True)
     if row.reason:
         click.echo(f"reason: {plain(row.reason)}", err=True)

@@ -1,6 +1,7 @@
 """``ringfence runs``: what ran, how it stands, and how to go on."""
 
 import json
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 import click
@@ -10,8 +11,9 @@ from ringfence.apps.cli.tables import echo_table
 from ringfence.apps.launch import follow
 from ringfence.apps.runview import load_view, write_html
 from ringfence.apps.settings import DataDir, open_data_dir, person
+from ringfence.chain.show import plain
 from ringfence.control.runs import RunRow, RunStatus
-from ringfence.control.tables import summary
+from ringfence.control.tables import run_tables, summary_rows
 from ringfence.store.lock import RunLock
 from ringfence.store.state import StateStore
 
@@ -66,12 +68,17 @@ def show(data_dir: str | None, run: str, *, report: bool, as_json: bool) -> int:
         click.echo(write_html(data, row.id, view))
         return 0
     if as_json:
-        click.echo(json.dumps({"version": 1, **row.to_json(), "view": view.to_json()}))
+        body = {
+            "summary": dict(summary_rows(view)),
+            "tables": [asdict(t) for t in run_tables(view)],
+        }
+        click.echo(json.dumps({"version": 1, **row.to_json(), **body}))
         return 0
-    for title, header, rows in summary(view):
-        click.echo(title)
-        echo_table(header, rows)
-        click.echo()
+    for label, value in summary_rows(view):
+        click.echo(f"{label.ljust(12)} {plain(value)}")
+    for table in run_tables(view):
+        click.echo(f"\n{table.title}")
+        echo_table(table.columns, table.rows)
     return 0
 
 

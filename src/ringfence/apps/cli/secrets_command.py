@@ -47,7 +47,7 @@ def set_secret(data_dir: str | None, name: str, *, from_stdin: bool) -> int:
     with open_audit(data) as audit, open_secrets(data) as secrets:
         record = Record(time=now, event=EventName.SECRET_SET, actor=actor, subject=name)
         audit.append([record])
-        version = secrets.set(name, value, now=now)
+        version = secrets.set(name, value, actor=actor, now=now)
     click.echo(f"secret {name} version {version} stored", err=True)
     return 0
 

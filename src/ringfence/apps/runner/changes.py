@@ -6,7 +6,6 @@ Invariants:
 3. A failed attempt merges nothing.
 """
 
-from dataclasses import asdict
 from pathlib import Path
 
 from ringfence.apps.runner.asking import ask
@@ -19,10 +18,9 @@ from ringfence.chain.words import Json
 from ringfence.control.reviews import ReviewKind
 from ringfence.policy.decide import decide_closed
 from ringfence.policy.decision import Decision, Verdict
-from ringfence.policy.effect import MergeEffect
 from ringfence.policy.grant import Grant
 from ringfence.sandbox.merge import apply
-from ringfence.sandbox.workspace import Change, changes
+from ringfence.sandbox.workspace import Change, change_to_json, changes
 
 EVENTS = {
     Verdict.ALLOW: EventName.MERGE_APPLY,
@@ -67,10 +65,7 @@ class Settler:
                 "the attempt failed; nothing of it is merged",
                 fix="see the transcript",
             )
-        effect = MergeEffect(
-            path=change.path, kind=change.kind, mode=change.mode, target=change.target
-        )
-        return decide_closed(effect, self._grant, now=self._world.now())
+        return decide_closed(change.effect, self._grant, now=self._world.now())
 
     def _record(self, event: EventName, change: Change, decision: Decision) -> None:
         self._world.record(
@@ -93,7 +88,7 @@ class Settler:
                  rule=error.code, reason=error.message)  # fmt: skip
 
     def _hold(self, group: list[Change]) -> None:
-        files: list[Json] = [asdict(change) for change in group]
+        files: list[Json] = [change_to_json(change) for change in group]
         name = self._grant.agent
         title = f"{name} wants to change {group[0].path}"
         if len(group) > 1:

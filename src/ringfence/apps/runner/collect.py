@@ -19,7 +19,7 @@ from ringfence.apps.runner.progress import tell
 from ringfence.apps.runner.world import World
 from ringfence.audit.record import EventName
 from ringfence.chain.words import Agent, AgentType, Json
-from ringfence.checks.finding import Finding
+from ringfence.checks.finding import Finding, Severity
 from ringfence.checks.gate import Issue, Verdict, judge, read_verdict
 from ringfence.checks.output.json_schema import validate
 from ringfence.checks.output.redact import redact

@@ -14,8 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ringfence.chain.words import Agent
-from ringfence.engine.planning import Handoff, input_path, output_path
+from ringfence.engine.planning import Handoff
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,16 +67,6 @@ def prepare(root: Path, *, prompt: bytes, ca_pem: bytes) -> StepDir:
         path.write_bytes(data)
         path.chmod(0o444)
     return step
-
-
-def prompt_text(agent: Agent) -> bytes:
-    """Give the prompt with the two lines that say where hand-off files lie."""
-    lines = [agent.prompt] if agent.prompt else []
-    if agent.prompt:
-        lines += [f"Input file: {input_path(name)}" for name in agent.input]
-        if agent.output:
-            lines.append(f"Write your output to: {output_path(agent.output)}")
-    return "\n".join(lines).encode()
 
 
 def read_output(directory: Path, name: str, *, limit: int) -> bytes | None:

@@ -6,9 +6,7 @@ Invariants:
 3. The runner rests (exit with the run `waiting`) only when nothing but people can move it.
 """
 
-import os
 import signal
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -25,9 +23,10 @@ from ringfence.apps.runner.world import World
 from ringfence.apps.settings import DataDir, open_data_dir
 from ringfence.audit.record import EventName, Record
 from ringfence.chain.errors import InternalError, Refused, RingfenceError, Unavailable
-from ringfence.chain.words import Chain
+from ringfence.chain.words import Chain, Json
 from ringfence.control.runs import RunStatus
-from ringfence.gateway.client import Broker, BrokerSettings
+from ringfence.gateway.client import Broker
+from ringfence.gateway.settings import BrokerSettings
 from ringfence.sandbox.native import NativeBackend
 from ringfence.store.audit_log import SqliteAuditLog
 from ringfence.store.lock import RunLock
@@ -102,7 +101,7 @@ class Runner:
         with ThreadPoolExecutor(max_workers=2) as pool:
             broker_started = pool.submit(self._start_broker, audit)
             engine_opened = pool.submit(self._open_engine)
-            backend = NativeBackend(state_dir=self._data.root / "boxes")
+            backend = NativeBackend(state_dir=self._data.root)
             broker = broker_started.result()
             engine = engine_opened.result()
         world = World(
@@ -127,7 +126,7 @@ class Runner:
         row = self._row
         now = datetime.now(UTC)
         fresh = row.status is RunStatus.CREATED
-        agents = [
+        agents: list[Json] = [
             {
                 "name": a.name,
                 "type": a.type.value,
@@ -167,9 +166,9 @@ class Runner:
 
     def _start_broker(self, audit: SqliteAuditLog) -> Broker:
         names = self._row.settings.get("unsafe_resolver_map")
-        resolver_map = {str(k): str(v) for k, v in names.items()} if isinstance(names, dict) else {}
+        resolver = {k: (str(v),) for k, v in names.items()} if isinstance(names, dict) else {}
         settings = BrokerSettings(
-            resolver_map=resolver_map, extra_ca_pem=_text(self._row.settings.get("extra_ca"))
+            resolver=resolver, extra_roots_pem=_text(self._row.settings.get("extra_ca")) or ""
         )
 
         def on_record(record: Record) -> None:
@@ -183,7 +182,7 @@ class Runner:
     def _open_engine(self) -> "DurableEngine":
         from ringfence.apps.opening import open_engine  # noqa: PLC0415 - its import costs a second
 
-        return open_engine(self._data, executor=f"run:{self._row.id}")
+        return open_engine(self._data, run=self._row.id)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         del number, frame
@@ -192,9 +191,3 @@ class Runner:
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
-
-
-def leave(code: int) -> None:
-    """End at once: the durable engine's idle threads must not hold a rested run open."""
-    sys.stdout.flush()
-    os._exit(code)

@@ -11,13 +11,15 @@ Steps (each on the record before it takes effect):
 import os
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from pathlib import Path
 
 from ringfence.agents.drive import AgentResult, drive
 from ringfence.agents.transcript import Recorder
-from ringfence.apps.plans import build_plan, needs_box
-from ringfence.apps.runner.collect import Collected, collect
-from ringfence.apps.runner.handoff import StepDir, prepare, prompt_text
+from ringfence.apps.plans import build_plan, effective, needs_box
+from ringfence.apps.runner.changes import Settler
+from ringfence.apps.runner.collect import Collected, Collector
+from ringfence.apps.runner.handoff import StepDir, prepare
 from ringfence.apps.runner.progress import tell
 from ringfence.apps.runner.world import World
 from ringfence.audit.record import EventName
@@ -27,14 +29,26 @@ from ringfence.checks.output.known_values import KnownValue
 from ringfence.checks.output.scrub import Scrubber
 from ringfence.engine.box import Box, Stdio
 from ringfence.engine.events import (
+    GateFailed,
     StepEvent,
+    StepFailed,
+    StepSucceeded,
+    StepTimedOut,
 )
 from ringfence.engine.plan import RunPlan
+from ringfence.engine.planning import prompt_text
+from ringfence.gateway.lease import LiveLease
 from ringfence.policy.decision import Decision
 from ringfence.policy.grant import Grant
-from ringfence.vault.lease import Lease
 from ringfence.vault.placeholder import RANDOM_BYTES, mint
 from ringfence.vault.secret import Secret
+
+STATUS: dict[type[StepEvent], str] = {
+    StepSucceeded: "succeeded",
+    GateFailed: "failed",
+    StepFailed: "failed",
+    StepTimedOut: "timed-out",
+}
 
 # A lease ends a little after the step's wall clock would have ended the box anyway.
 LEASE_MARGIN = timedelta(seconds=30)
@@ -42,16 +56,15 @@ LEASE_MARGIN = timedelta(seconds=30)
 
 @dataclass(slots=True, kw_only=True)
 class Loan:
-    """What one step was lent: leases for the broker, values for the box, secrets to scrub."""
+    """What one step was lent: leases for the broker, and what the box may see by variable."""
 
-    leases: list[tuple[Lease, Secret]]
+    leases: list[LiveLease]
     shown: dict[str, str]
-    known: list[KnownValue]
 
     def wipe(self) -> None:
         """Forget our copies of the values."""
-        for _, secret in self.leases:
-            secret.wipe()
+        for lease in self.leases:
+            lease.value.wipe()
 
 
 class StepRunner:
@@ -84,7 +97,7 @@ class StepRunner:
             raise
         ms = round((time.monotonic() - started) * 1_000)
         event = collected.event
-        status = _STATUS[type(event)]
+        status = STATUS[type(event)]
         self._world.record(
             EventName.STEP_FINISH,
             agent=agent.name,
@@ -111,13 +124,14 @@ class StepRunner:
 
     def _attempt(self, agent: Agent, attempt: int) -> Collected:
         world = self._world
+        agent = effective(agent)
         prompt = prompt_text(agent)
         root = world.data.step(world.row.id, agent.name, attempt)
         if not needs_box(agent):
             step = prepare(root, prompt=prompt, ca_pem=b"")
             self._record_start(agent, attempt, plan=None)
             return Collector(world, agent, attempt, step, Scrubber(self._all_values())).judged()
-        until = datetime.now(UTC) + timedelta(seconds=agent.timeout_seconds) + LEASE_MARGIN
+        until = world.now() + timedelta(seconds=agent.timeout_seconds) + LEASE_MARGIN
         files = world.data.run(world.row.id) / "files"
         inputs = {name: str(files / name) for name in agent.input}
         handoff = StepDir(root=root).handoff(inputs)
@@ -125,10 +139,12 @@ class StepRunner:
             world.chain, agent, run=world.row.id, attempt=attempt, until=until,
             handoff=handoff, facts=world.facts,
         )  # fmt: skip
-        step = prepare(root, prompt=prompt, ca_pem=world.broker.authority(grant))
         self._record_start(agent, attempt, plan=plan)
         loan = self._lend(grant, attempt, until=until)
+        key = f"{agent.name}#{attempt}"
         try:
+            route = world.broker.open_step(grant.run, agent.name, key, grant, loan.leases)
+            step = prepare(root, prompt=prompt, ca_pem=route.ca_pem.encode())
             scrubber = Scrubber(self._all_values())
             result = self._drive(agent, attempt, grant, plan, step, loan, scrubber)
             settler = None
@@ -137,7 +153,9 @@ class StepRunner:
                 settler = Settler(world, grant, attempt, step, directory)
             return Collector(world, agent, attempt, step, scrubber).ended(result, grant, settler)
         finally:
+            world.broker.close_step(grant.run, key)
             loan.wipe()
+            self._record_return(grant, attempt, loan)
 
     def _record_start(self, agent: Agent, attempt: int, *, plan: RunPlan | None) -> None:
         if plan is None:
@@ -160,7 +178,7 @@ class StepRunner:
         )
 
     def _lend(self, grant: Grant, attempt: int, *, until: datetime) -> Loan:
-        loan = Loan(leases=[], shown={}, known=[])
+        loan = Loan(leases=[], shown={})
         if not grant.secrets:
             return loan
         with self._world.open_secrets() as vault:
@@ -175,34 +193,31 @@ class StepRunner:
                     )
                 version = versions[use.name]
                 self._record_loan(grant, attempt, use, version)
-                self._lend_one(
-                    grant, attempt, use, vault.read(use.name), version=version,
-                    loan=loan, until=until,
-                )  # fmt: skip
+                secret = vault.read(use.name)
+                self._lend_one(use, secret, version=version, loan=loan, until=until)
         return loan
 
+    @staticmethod
     def _lend_one(
-        self, grant: Grant, attempt: int, use: SecretUse, secret: Secret, *, version: int,
-        loan: Loan, until: datetime,
-    ) -> None:  # fmt: skip
+        use: SecretUse, secret: Secret, *, version: int, loan: Loan, until: datetime
+    ) -> None:
         value = secret.reveal()
-        loan.known.append(KnownValue(name=use.name, value=value))
         if use.delivery is Delivery.UNSAFE_ENV:
             loan.shown[use.env] = value.decode("utf-8", "surrogateescape")
             secret.wipe()
             return
         loan.shown[use.env] = mint(value, random=os.urandom(RANDOM_BYTES))
-        lease = Lease(
-            run=grant.run,
-            agent=grant.agent,
-            secret=use.name,
-            version=version,
-            host=use.host,
-            slot=use.slot,
-            placeholder=loan.shown[use.env],
-            until=until,
+        loan.leases.append(
+            LiveLease(
+                name=use.name,
+                version=version,
+                host=use.host,
+                slot=use.slot,
+                placeholder=loan.shown[use.env],
+                value=secret,
+                until=until,
+            )
         )
-        loan.leases.append((lease, secret))
 
     def _record_loan(self, grant: Grant, attempt: int, use: SecretUse, version: int) -> None:
         degraded = use.delivery is Delivery.UNSAFE_ENV
@@ -219,9 +234,20 @@ class StepRunner:
         if degraded:
             tell("degraded", agent=grant.agent, secret=use.name)
 
+    def _record_return(self, grant: Grant, attempt: int, loan: Loan) -> None:
+        for lease in loan.leases:
+            self._world.record(
+                EventName.SECRET_REVOKE,
+                agent=grant.agent,
+                attempt=attempt,
+                subject=lease.name,
+                host=lease.host,
+                slot=lease.slot,
+            )
+
     def _drive(
         self, agent: Agent, attempt: int, grant: Grant, plan: RunPlan, step: StepDir, loan: Loan,
-        prompt: bytes,
+        scrubber: Scrubber,
     ) -> AgentResult:  # fmt: skip
         world = self._world
         opened: list[Box] = []
@@ -234,18 +260,15 @@ class StepRunner:
                 state.mark_step(grant.run, agent.name, attempt, box.mark)
             finally:
                 state.close()
-            world.broker.open_step(
-                run=grant.run, agent=agent.name, step=f"{agent.name}#{attempt}",
-                listener=box.listener, grant=grant, leases=loan.leases,
-            )  # fmt: skip
+            world.broker.attach(grant.run, f"{agent.name}#{attempt}", box.listener)
             return box
 
-        recorder = Recorder(step.transcript, Scrubber(loan.known), limit=plan.limits.output_bytes)
+        recorder = Recorder(step.transcript, scrubber)
         try:
             return drive(
                 start,
                 terminal=plan.terminal,
-                prompt=prompt,
+                prompt=prompt_text(agent) if agent.run else b"",
                 recorder=recorder,
                 wall_seconds=plan.limits.wall_seconds,
                 output_bytes=plan.limits.output_bytes,
@@ -253,6 +276,13 @@ class StepRunner:
                 should_stop=world.stop_event(agent.name),
             )
         finally:
-            world.broker.close_step(f"{agent.name}#{attempt}")
             for box in opened:
                 box.close()
+
+    def _all_values(self) -> list[KnownValue]:
+        """Give every value of the vault: none of them may stand in anything that is kept."""
+        with self._world.open_secrets() as vault:
+            return [
+                KnownValue(name=entry.name, value=vault.read(entry.name).reveal())
+                for entry in vault.list()
+            ]

@@ -12,6 +12,8 @@ from ringfence.chain.words import Chain, Json
 from ringfence.policy.decision import Decision
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from ringfence.audit.log import AuditLog
     from ringfence.control.runs import RunRow
     from ringfence.engine.box import BoxBackend
@@ -50,7 +52,7 @@ class World:
 
         return StateStore(self.data.state)
 
-    def open_secrets(self) -> "SecretStore":
+    def open_secrets(self) -> "AbstractContextManager[SecretStore]":
         """Open the vault for the calling thread."""
         from ringfence.apps.opening import open_secrets  # noqa: PLC0415 - one instance a thread
 
