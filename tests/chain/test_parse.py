@@ -263,7 +263,7 @@ def test_a_variable_in_a_long_prompt_is_pointed_at(faults: Faults) -> None:
 
 def codes_in_source() -> set[str]:
     """Give every error code the room can say, read from its calls."""
-    position = {"error": 0, "add": 0, "add_span": 0, "InputError": 0, "_refused": 0, "_note": 1}
+    position = {"error": 0, "add": 0, "add_span": 0, "InputError": 0, "_refused": 0, "judge": 1}
     codes = set()
     for path in Path(ringfence.chain.__file__).parent.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

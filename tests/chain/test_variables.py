@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from ringfence.chain.errors import InputError
 from ringfence.chain.node import Leaf
-from ringfence.chain.shape import Faults
 from ringfence.chain.source import Source
 from ringfence.chain.variables import MOST_EXPANDED, Expander, effective
+from ringfence.chain.walk import Faults
 from ringfence.chain.words import Chain
 
 VALUES = {"AREA": "billing", "B2_X": "{AREA}", "EMPTY": ""}

@@ -1,31 +1,26 @@
 """Turn one checked agent into its record, and note what no single field could show.
 
 Invariants:
-1. Only trees that passed ``shape.check`` come in; what is looked at here is how fields of one
+1. Only trees that passed ``walk.check`` come in; what is looked at here is how fields of one
    agent fit together.
-2. Every secret is bound to an exact host that a rule of the same agent allows over TLS.
-3. No variable the box owns can be set, by ``env`` or by a secret.
-4. Nothing names a place outside the chain's own folder.
+2. A field that means nothing for the agent's type is a fault, never ignored.
+3. Nothing names a place outside the chain's own folder.
+
+What the agent reaches is ``reach``.
 """
 
-from collections.abc import Mapping
-
-from ringfence.chain import grammar
-from ringfence.chain.errors import Position
-from ringfence.chain.node import Leaf, Node, Table, quoted
-from ringfence.chain.shape import Faults, seconds
+from ringfence.chain.node import Leaf, Table, quoted
+from ringfence.chain.reach import build_env, build_rule, build_secrets
+from ringfence.chain.shape import seconds
 from ringfence.chain.variables import Expander
+from ringfence.chain.walk import Faults
 from ringfence.chain.words import (
     Access,
-    Action,
     Agent,
     AgentType,
-    Delivery,
     Limits,
     Merge,
-    NetworkRule,
     Retry,
-    SecretUse,
     Workspace,
 )
 
@@ -46,9 +41,9 @@ def build_agent(table: Table, expander: Expander, faults: Faults) -> Agent:
     """Build the record of one agent from its checked mapping; faults are noted, not raised."""
     kind = _kind(table)
     retry, limits = _retry(table), _limits(table)
-    network = tuple(_rule(node, faults) for node in table.items("network"))
-    env = _env(table, expander, faults)
-    secrets = _secrets(table, network, env, faults)
+    network = tuple(build_rule(node, faults) for node in table.items("network"))
+    env = build_env(table, expander, faults)
+    secrets = build_secrets(table, network, env, faults)
     prompt = table.get("prompt")
     agent = Agent(
         name=agent_name(table),
@@ -143,131 +138,6 @@ def _check_kind(table: Table, agent: Agent, faults: Faults) -> None:
         )
 
 
-def _rule(node: Node, faults: Faults) -> NetworkRule:
-    if isinstance(node, Leaf):
-        return _short_rule(node, str(node.value), faults)
-    table = node if isinstance(node, Table) else Table(entries={}, start=0, end=0)
-    scheme = table.text("scheme", "https")
-    rule = NetworkRule(
-        host=table.text("host"),
-        port=_number(table, "port", 80 if scheme == "http" else 443),
-        scheme=scheme,
-        methods=table.texts("methods"),
-        paths=table.texts("paths"),
-        max_body_bytes=table.whole("maxBodyBytes"),
-        graphql_operations=table.texts("graphqlOperations"),
-        allow_private=table.texts("allowPrivate"),
-        action=Action(table.text("action", Action.ALLOW)),
-        where=_first_line(node, faults),
-    )
-    _note(grammar.host_fault(rule.host), "bad-host", table.get("host"), faults)
-    for leaf in table.leaves("paths"):
-        _note(grammar.path_fault(str(leaf.value)), "bad-path", leaf, faults)
-    for leaf in table.leaves("allowPrivate"):
-        _note(grammar.private_fault(str(leaf.value)), "bad-address", leaf, faults)
-    return rule
-
-
-def _short_rule(leaf: Leaf, text: str, faults: Faults) -> NetworkRule:
-    where = _first_line(leaf, faults)
-    found = grammar.URL.fullmatch(text)
-    if found is None:
-        hint = "write https://host:port/path, or a host alone" if ":" in text or "/" in text else ""
-        _note(grammar.host_fault(text), "bad-host", leaf, faults, hint=hint)
-        return NetworkRule(host=text, where=where)
-    scheme, host, port, path = found.groups()
-    number = int(port) if port else (80 if scheme == "http" else 443)
-    host = host[1:-1] if host.startswith("[") else host
-    _note(grammar.host_fault(host), "bad-host", leaf, faults)
-    if not 1 <= number <= 65_535 or (port or "").startswith("0"):
-        _note("a port is from 1 to 65535", "out-of-range", leaf, faults)
-    if path is not None:
-        _note(grammar.path_fault(path), "bad-path", leaf, faults)
-    return NetworkRule(
-        host=host,
-        port=number,
-        scheme=scheme,
-        paths=() if path is None else (path,),
-        where=where,
-    )
-
-
-def _secrets(
-    table: Table, network: tuple[NetworkRule, ...], env: Mapping[str, str], faults: Faults
-) -> tuple[SecretUse, ...]:
-    uses: list[SecretUse] = []
-    shown: dict[str, str] = {}
-    for node in table.items("secrets"):
-        if not isinstance(node, Table):
-            continue
-        name, host = node.text("name"), node.text("host")
-        use = SecretUse(
-            name=name,
-            host=host,
-            slot=node.text("slot", "header:authorization"),
-            env=node.text("env", name.upper().replace("-", "_")),
-            delivery=Delivery(node.text("delivery", Delivery.PLACEHOLDER)),
-            where=_first_line(node, faults),
-        )
-        uses.append(use)
-        shows = node.get("env") or node.get("name") or node
-        _reserved(use.env, shows, faults)
-        if use.env in env or shown.get(use.env, name) != name:
-            faults.add("env-twice", f"the variable {quoted(use.env)} is set twice", shows)
-        shown[use.env] = name
-        fault = grammar.host_fault(host, wildcard=False)
-        if fault:
-            _note(fault, "bad-host", node.get("host"), faults)
-        else:
-            _covered(use, network, node.get("host") or node, faults)
-    return tuple(uses)
-
-
-def _covered(use: SecretUse, network: tuple[NetworkRule, ...], at: Node, faults: Faults) -> None:
-    rules = [
-        rule
-        for rule in network
-        if rule.action is not Action.DENY and grammar.covers(rule.host, use.host)
-    ]
-    if not rules:
-        faults.add(
-            "secret-without-route",
-            f"no network rule of this agent allows {quoted(use.host)}, where "
-            f"{quoted(use.name)} is bound",
-            at,
-            hint=f"add {use.host} to network, or remove the secret",
-        )
-    elif not any(rule.scheme == "https" for rule in rules):
-        faults.add(
-            "secret-in-clear",
-            f"{quoted(use.name)} would travel to {quoted(use.host)} without TLS",
-            at,
-            hint="allow the host over https",
-        )
-
-
-def _env(table: Table, expander: Expander, faults: Faults) -> dict[str, str]:
-    node = table.table("env")
-    if node is None:
-        return {}
-    values = {}
-    for entry in node.entries.values():
-        _reserved(entry.name, entry.key, faults)
-        if isinstance(entry.value, Leaf):
-            values[entry.name] = expander.text(entry.value)
-    return values
-
-
-def _reserved(name: str, at: Node, faults: Faults) -> None:
-    if grammar.reserved_env(name):
-        faults.add(
-            "reserved-env",
-            f"the variable {quoted(name)} is set by the box or changes what programs load",
-            at,
-            hint="choose another name",
-        )
-
-
 def _workspace(table: Table, faults: Faults) -> Workspace | None:
     node = table.table("workspace")
     if node is None:
@@ -275,20 +145,19 @@ def _workspace(table: Table, faults: Faults) -> Workspace | None:
     directory = node.text("directory")
     segments = directory.split("/")
     if directory.startswith(("/", "~")) or ".." in segments or "\\" in directory or not directory:
-        _note(
+        faults.judge(
             "the folder has to be inside the chain file's own folder",
             "bad-directory",
             node.get("directory"),
-            faults,
             hint='a relative path without ".."; move the chain file above the folder',
         )
     elif any(character < " " for character in directory):
-        _note("a folder is one line", "bad-directory", node.get("directory"), faults)
+        faults.judge("a folder is one line", "bad-directory", node.get("directory"))
     return Workspace(
         type=node.text("type", "local"),
         directory=directory,
         access=Access(node.text("access", Access.WRITE)),
-        where=_first_line(node, faults),
+        where=faults.where(node),
     )
 
 
@@ -315,15 +184,6 @@ def _limits(table: Table) -> Limits:
         output_bytes=node.whole("outputBytes"),
         file_bytes=node.whole("fileBytes"),
     )
-
-
-def _first_line(node: Node, faults: Faults) -> Position:
-    return faults.source.position(node.start, node.end)
-
-
-def _note(fault: str, code: str, at: Node | None, faults: Faults, *, hint: str = "") -> None:
-    if fault and at is not None:
-        faults.add(code, fault, at, hint=hint)
 
 
 def _number(table: Table, name: str, default: int) -> int:

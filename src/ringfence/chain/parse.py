@@ -18,10 +18,10 @@ from ringfence.chain.build import build_agent, duration, span_of
 from ringfence.chain.document import Document, read
 from ringfence.chain.errors import InputError
 from ringfence.chain.fields import CHAIN
-from ringfence.chain.graph import check_graph
+from ringfence.chain.flow import check_graph
 from ringfence.chain.node import Table
-from ringfence.chain.shape import Faults, check
 from ringfence.chain.variables import Expander, effective
+from ringfence.chain.walk import Faults, check
 from ringfence.chain.words import Chain, ChainLimits
 
 

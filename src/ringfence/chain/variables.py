@@ -15,7 +15,8 @@ from collections.abc import Mapping
 from ringfence.chain.errors import InputError
 from ringfence.chain.grammar import VARIABLE
 from ringfence.chain.node import Leaf, quoted
-from ringfence.chain.shape import Faults, nearest
+from ringfence.chain.shape import nearest
+from ringfence.chain.walk import Faults
 
 MOST_EXPANDED = 256 * 1024  # characters of one text after replacement
 MOST_EXPANDED_IN_ALL = 4 * 1024 * 1024  # characters of all texts of a chain
