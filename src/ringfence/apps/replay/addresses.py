@@ -5,7 +5,11 @@ Invariants:
 2. Two replays with different blocks never meet.
 """
 
+import socket
+from contextlib import ExitStack
 from dataclasses import dataclass
+
+from ringfence.chain.errors import Unavailable
 
 HOSTS = {"forge.test": 11, "cloud.test": 13, "evil.test": 66}
 
@@ -43,3 +47,41 @@ class Addresses:
     def url(self, host: str, path: str) -> str:
         """Give the https address of a path on a host."""
         return f"https://{host}:{self.https}{path}"
+
+
+def free() -> Addresses:
+    """Give addresses whose ports are free now, the usual ports first.
+
+    Raises Unavailable, naming the port, when none of three sets of ports is free.
+    """
+    usual = Addresses()
+    for candidate in (usual, usual.moved(10_000), usual.moved(20_000)):
+        try:
+            _try(candidate)
+        except OSError:
+            continue
+        return candidate
+    raise taken(usual.of("evil.test"), usual.https, "in use, and so are ports 10000 and 20000 up")
+
+
+def taken(address: str, port: int, why: str) -> Unavailable:
+    """Give the error for a port that cannot be listened on."""
+    return Unavailable(
+        "replay-port-taken",
+        f"cannot listen on {address}:{port}: {why}",
+        hint=f"stop what listens there (ss -ltnp 'sport = :{port}') or choose other ports",
+    )
+
+
+def _try(candidate: Addresses) -> None:
+    at = candidate
+    with ExitStack() as stack:
+        for host in HOSTS:
+            ports = [at.https, at.http, *([at.smtp, at.raw] if host == "evil.test" else [])]
+            for port in ports:
+                listener = stack.enter_context(socket.socket())
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                listener.bind((at.of(host), port))
+                listener.listen()
+        names = stack.enter_context(socket.socket(type=socket.SOCK_DGRAM))
+        names.bind((at.of("evil.test"), at.dns))

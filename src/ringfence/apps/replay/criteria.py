@@ -47,6 +47,7 @@ class Evidence:
     exits: frozenset[int]
     exit: int
     seconds: float
+    verified: bool
 
 
 def judge(evidence: Evidence) -> tuple[Criterion, ...]:
@@ -144,7 +145,7 @@ def _on_record(evidence: Evidence) -> Criterion:
         for name in _wanted(record)
         if not record.get(name)
     ]
-    if not evidence.product.verified():
+    if not evidence.verified:
         problems.append("audit verify failed")
     return Criterion(name="C4 on record", met=not problems, note="; ".join(dict.fromkeys(problems)))
 

@@ -24,7 +24,7 @@ from ringfence.apps.replay import plain
 from ringfence.apps.replay.addresses import Addresses
 from ringfence.apps.replay.canaries import Canary
 from ringfence.apps.replay.criteria import Evidence, Trace, judge
-from ringfence.apps.replay.product import PATIENCE, Done, Product
+from ringfence.apps.replay.product import PATIENCE, WAITING, Product
 from ringfence.apps.replay.result import AttackResult, GuardOff, ScenarioResult
 from ringfence.apps.replay.world import World, hashes, lay, recorded
 from ringfence.chain.words import Json
@@ -68,13 +68,15 @@ class Scenario:
     """A replay: its id, a title, and how to lay it into a world.
 
     ``aftermath`` is what the honest user does in the repository afterwards; a planted hook runs
-    then. It happens in both halves.
+    then. It happens in both halves. ``answers`` says, by kind of review and in this order, what the
+    person answers when the guarded run waits for one.
     """
 
     name: str
     title: str
     build: Callable[[World], Plot]
     aftermath: Callable[[World], None] = lambda _: None
+    answers: Mapping[str, str] = field(default_factory=dict)
 
 
 class VoidScenario(Exception):  # noqa: N818 - the scenario is void; that is its name
@@ -124,8 +126,15 @@ def run_plain(world: World, plot: Plot) -> None:
     world.started = json.loads(done.stdout)
 
 
-def guard_on(scenario: Scenario, root: Path, addresses: Addresses, off: GuardOff) -> ScenarioResult:
-    """Run the guarded half and judge it against the unguarded one."""
+def guard_on(
+    scenario: Scenario,
+    root: Path,
+    addresses: Addresses,
+    off: GuardOff,
+    *,
+    say: Callable[[str], None] = lambda _: None,
+) -> ScenarioResult:
+    """Run the guarded half and judge it against the unguarded one; ``say`` hears of progress."""
     world = lay(root, addresses, guarded=True)
     product = Product(world)
     with world.servers:
@@ -134,14 +143,14 @@ def guard_on(scenario: Scenario, root: Path, addresses: Addresses, off: GuardOff
         for canary in plot.secrets:
             product.put(canary.name, canary.value)
         began = time.monotonic()
-        done = product.run(plot.chain)
+        first = product.run(plot.chain)
+        run = str(product.outcome(first)["run"])
+        say(f"    run {run} ended with exit code {first.code}")
+        code = _answer(scenario, product, say) if first.code == WAITING else first.code
         seconds = time.monotonic() - began
-        run = observe(world, product, done)
+        observe(world, product, run)
+        report = product.report(run)
         scenario.aftermath(world)
-        attacks = tuple(
-            judged(world, attack, result.off)
-            for attack, result in zip(plot.attacks, off.attacks, strict=True)
-        )
         evidence = Evidence(
             world=world,
             product=product,
@@ -151,29 +160,43 @@ def guard_on(scenario: Scenario, root: Path, addresses: Addresses, off: GuardOff
             traces=plot.traces + tuple(a.trace for a in plot.attacks if a.trace),
             honest=plot.honest(world),
             exits=plot.exits,
-            exit=done.code,
+            exit=code,
             seconds=seconds,
+            verified=product.verified(),
         )
-        criteria = judge(evidence)
-    return ScenarioResult(
-        scenario=scenario.name,
-        title=scenario.title,
-        run=run,
-        exit=done.code,
-        attacks=attacks,
-        criteria=criteria,
-        seconds=off.seconds + seconds,
-    )
+        return ScenarioResult(
+            scenario=scenario.name,
+            title=scenario.title,
+            run=run,
+            exit=code,
+            attacks=tuple(
+                judged(world, attack, result.off)
+                for attack, result in zip(plot.attacks, off.attacks, strict=True)
+            ),
+            criteria=judge(evidence),
+            seconds=off.seconds + seconds,
+            report=report,
+            verified=evidence.verified,
+        )
 
 
-def observe(world: World, product: Product, done: Done) -> str:
-    """Read the audit log of the run that ended into the world; give the run's id."""
-    run = str(product.outcome(done)["run"])
+def _answer(scenario: Scenario, product: Product, say: Callable[[str], None]) -> int:
+    """Answer what waits, as the scenario's person would; give the run's last exit code."""
+    code = WAITING
+    for kind, verdict in scenario.answers.items():
+        for review in product.reviews():
+            if review["kind"] == kind:
+                say(f"    review {review['id']}: {review['title']}: {verdict}")
+                code = product.answer(str(review["id"]), verdict, "replay: as the script says").code
+    return code
+
+
+def observe(world: World, product: Product, run: str) -> None:
+    """Read the audit log of a run into the world: its records, and the agents in order."""
     world.records = product.records(run)
     world.started = [
         str(record.get("agent")) for record in world.records if record["event"] == "step.start"
     ]
-    return run
 
 
 def judged(world: World, attack: Attack, off: bool) -> AttackResult:  # noqa: FBT001 - one column of a table

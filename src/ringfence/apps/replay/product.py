@@ -122,6 +122,13 @@ class Product:
             raise _unlike("audit show", done.err)
         return [json.loads(line) for line in done.out.splitlines() if line.strip()]
 
+    def report(self, run: str) -> str:
+        """Write the report of a run and give its path."""
+        done = self.call("runs", "show", run, "--report")
+        if done.code != 0 or not done.out.strip():
+            raise _unlike("runs show --report", done.err)
+        return done.out.strip().splitlines()[-1]
+
     def verified(self) -> bool:
         """Say whether the audit log verifies."""
         return self.call("audit", "verify").code == 0

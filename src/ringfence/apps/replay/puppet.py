@@ -37,7 +37,7 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ORDER = re.compile(r"@@DO\s*(\{.*?\})\s*@@", re.DOTALL)
+ORDER = re.compile(r"@@DO\s*(\{(?:(?!@@DO).)*?\})\s*@@", re.DOTALL)
 VALUE = re.compile(r"\{(env:)?([A-Za-z_][A-Za-z0-9_]*)\}")
 MAX_TEXT = 256 * 1024
 MAX_DEPTH = 5

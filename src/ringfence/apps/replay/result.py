@@ -51,6 +51,8 @@ class ScenarioResult:
     attacks: tuple[AttackResult, ...]
     criteria: tuple[Criterion, ...]
     seconds: float
+    report: str = ""
+    verified: bool = False
 
     @property
     def passed(self) -> bool:

@@ -17,15 +17,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 from weakref import WeakKeyDictionary
 
 from ringfence.apps.replay import certificates
-from ringfence.apps.replay.addresses import HOSTS, Addresses
+from ringfence.apps.replay.addresses import HOSTS, Addresses, taken
 from ringfence.apps.replay.cloud import Cloud
 from ringfence.apps.replay.forge import Forge
 from ringfence.apps.replay.wire import MAX_BODY, MAX_HEAD, Reply, Request, read_request
-from ringfence.chain.errors import Unavailable
 
 Answer = Callable[[Request], Reply]
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -58,7 +57,7 @@ class Servers:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="replay-servers")
         self._closers: list[Callable[[], None]] = []
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._talks: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._sni: WeakKeyDictionary[object, str] = WeakKeyDictionary()
 
     def __enter__(self) -> Self:
@@ -137,7 +136,7 @@ class Servers:
                 lambda: _Names(self._log), local_addr=(at.of("evil.test"), at.dns)
             )
         except OSError as error:
-            raise _taken(at.of("evil.test"), at.dns, error) from error
+            raise taken(at.of("evil.test"), at.dns, str(error)) from error
         self._closers.append(transport.close)
 
     async def _listen(
@@ -149,22 +148,23 @@ class Servers:
     ) -> None:
         address = self.addresses.of(host)
 
-        async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.current_task()
-            if task is not None:
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             with suppress(OSError, EOFError, ValueError, asyncio.LimitOverrunError):
                 await serve(reader, writer)
-            with suppress(OSError):
-                writer.close()
+            writer.close()
+
+        # Not a coroutine: the connection is known from the moment it is made, so it can be ended.
+        def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = self._loop.create_task(talk(reader, writer))
+            self._talks[task] = writer
+            task.add_done_callback(self._talks.pop)
 
         try:
             server = await asyncio.start_server(
                 connected, address, port, ssl=context, limit=MAX_HEAD
             )
         except OSError as error:
-            raise _taken(address, port, error) from error
+            raise taken(address, port, str(error)) from error
         self._closers.append(server.close)
 
     def _http(self, server: str, answer: Answer) -> Serve:
@@ -209,13 +209,24 @@ class Servers:
         self._loop.close()
 
     async def _close(self) -> None:
+        # A server that is closed while a connection is being accepted loses the socket unclosed
+        # (seen in Python 3.11), so what is under way is let in first.
+        for _ in range(3):
+            accepting = asyncio.all_tasks() - {asyncio.current_task()} - self._talks.keys()
+            if not accepting:
+                break
+            await asyncio.wait(accepting, timeout=1)
         for close in self._closers:
             close()
-        tasks = list(self._tasks)
+        for writer in self._talks.values():
+            writer.transport.abort()
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._loop.shutdown_default_executor()
+        # A transport closes its socket in a callback of the loop; give it the turns that takes.
+        for _ in range(5):
+            await asyncio.sleep(0)
 
 
 class _Names(asyncio.DatagramProtocol):
@@ -226,8 +237,8 @@ class _Names(asyncio.DatagramProtocol):
         self._transport: asyncio.DatagramTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if isinstance(transport, asyncio.DatagramTransport):
-            self._transport = transport
+        # Python 3.11 does not make its own datagram transport an instance of the class.
+        self._transport = cast("asyncio.DatagramTransport", transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         arrival = Arrival(protocol="dns", raw=data, name=question(data))
@@ -244,11 +255,3 @@ def question(packet: bytes) -> str:
         labels.append(packet[at + 1 : at + 1 + length].decode("latin-1"))
         at += 1 + length
     return ".".join(labels)
-
-
-def _taken(address: str, port: int, error: OSError) -> Unavailable:
-    return Unavailable(
-        "replay-port-taken",
-        f"cannot listen on {address}:{port}: {error.strerror or error}",
-        hint=f"stop what listens there (ss -ltnp 'sport = :{port}') or choose other ports",
-    )
