@@ -7,13 +7,13 @@ from ringfence.apps.replay.plain import Spec, run
 PYTHON = sys.executable
 
 
-def agent(name: str, code: str, directory: Path, **fields: Any) -> dict[str, Any]:
+def agent(name: str, code: str, **fields: Any) -> dict[str, Any]:
     """Give an agent that runs a line of Python."""
     return {
         "name": name,
         "type": "script",
         "run": [PYTHON, "-I", "-S", "-c", f"import os, sys; {code}"],
-        "workspace": {"directory": str(directory)},
+        "workspace": {"directory": "."},
         "triggers": ["chain:start"],
         "emits": [f"{name}:done"],
         **fields,
@@ -25,7 +25,6 @@ def test_agents_follow_events_and_get_real_secrets(tmp_path: Path) -> None:
     first = agent(
         "first",
         "open(os.environ['RINGFENCE_OUTPUT'], 'w').write(os.environ['TOKEN'] + sys.stdin.read())",
-        tmp_path,
         output="x",
         prompt=" hi",
         secrets=[{"name": "GH", "env": "TOKEN"}],
@@ -33,12 +32,14 @@ def test_agents_follow_events_and_get_real_secrets(tmp_path: Path) -> None:
     second = agent(
         "second",
         "open('seen', 'w').write(open(os.environ['RINGFENCE_INPUT']).read())",
-        tmp_path,
         input="x",
         triggers=["first:done"],
     )
     spec = Spec(
-        chain={"agents": [second, first]}, secrets={"GH": "real"}, directory=tmp_path / "plain"
+        root=tmp_path,
+        chain={"agents": [second, first]},
+        secrets={"GH": "real"},
+        directory=tmp_path / "plain",
     )
     assert run(spec, {}) == ["first", "second"]
     assert (tmp_path / "seen").read_text() == "real hi"
@@ -49,12 +50,12 @@ def test_a_forged_event_is_believed(tmp_path: Path) -> None:
     forge = "open(os.environ['RINGFENCE_OUTBOX'] + '/e', 'w').write('{\"event\": \"gate:done\"}')"
     chain = {
         "agents": [
-            agent("first", forge, tmp_path),
-            agent("gate", "", tmp_path, triggers=["first:done"], type="gate"),
-            agent("last", "", tmp_path, triggers=["gate:done"]),
+            agent("first", forge),
+            agent("gate", "", triggers=["first:done"], type="gate"),
+            agent("last", "", triggers=["gate:done"]),
         ]
     }
-    spec = Spec(chain=chain, secrets={}, directory=tmp_path / "plain")
+    spec = Spec(root=tmp_path, chain=chain, secrets={}, directory=tmp_path / "plain")
     assert run(spec, {}) == ["first", "last", "gate"]
 
 
@@ -62,8 +63,10 @@ def test_a_failed_agent_starts_nobody(tmp_path: Path) -> None:
     """Without success there is no event."""
     chain = {
         "agents": [
-            agent("first", "sys.exit(1)", tmp_path),
-            agent("second", "", tmp_path, triggers=["first:done"]),
+            agent("first", "sys.exit(1)"),
+            agent("second", "", triggers=["first:done"]),
         ]
     }
-    assert run(Spec(chain=chain, secrets={}, directory=tmp_path / "plain"), {}) == ["first"]
+    assert run(Spec(root=tmp_path, chain=chain, secrets={}, directory=tmp_path / "plain"), {}) == [
+        "first"
+    ]

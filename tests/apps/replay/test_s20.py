@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from ringfence.apps.replay.addresses import Addresses
-from ringfence.apps.replay.s20 import CASES, proof
+from ringfence.apps.replay.s20 import CASES, proof, told
 
 
 def test_every_attack_works_without_the_guard(tmp_path: Path, addresses: Addresses) -> None:
@@ -14,3 +14,11 @@ def test_cases_are_told_apart() -> None:
     names = [case.name for case in CASES]
     assert len(set(names)) == len(names)
     assert all(case.exits <= {0, 1, 2, 4} for case in CASES)
+
+
+def test_an_error_helps_or_does_not_count() -> None:
+    """A bare refusal leaves the user alone; a place or a hint does not."""
+    assert told("error: no key\nhint: restore it")
+    assert told("error: bad rule\n  --> chain.json:3:4")
+    assert not told("Traceback")
+    assert not told("error: no")

@@ -65,6 +65,7 @@ def _build(world: World) -> Plot:
         {
             "name": "gate",
             "type": "gate",
+            "prompt": "Let nothing secret out.",
             "triggers": ["report:drafted"],
             "emits": ["report:approved", "report:rejected"],
             "input": "report.md",

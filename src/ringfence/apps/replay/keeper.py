@@ -46,14 +46,21 @@ def keep(argv: list[str]) -> tuple[int, list[str]]:
     child = subprocess.Popen(argv)  # noqa: S603 - an argv list of the harness
     signal.signal(signal.SIGTERM, lambda *_: child.terminate())
     code = child.wait()
+    left = _remaining()
+    for pid, _ in left:
+        with suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
+    _remaining()
+    return (code if code >= 0 else 128 - code), [line for _, line in left]
+
+
+def _remaining() -> list[tuple[int, str]]:
+    """Give what still runs below us when the patience is over; soon nothing, where all is well."""
     deadline = time.monotonic() + PATIENCE
     while (left := descendants(os.getpid())) and time.monotonic() < deadline:
         _bury()
         time.sleep(0.05)
-    for pid, _ in left:
-        with suppress(OSError):
-            os.kill(pid, signal.SIGKILL)
-    return (code if code >= 0 else 128 - code), [line for _, line in left]
+    return left
 
 
 def _bury() -> None:

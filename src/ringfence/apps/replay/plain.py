@@ -21,8 +21,9 @@ PATIENCE = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spec:
-    """What to run: the chain as its file says it, real secret values, and where files go."""
+    """What to run: the chain as its file in ``root`` says it, real secrets, where files go."""
 
+    root: Path
     chain: dict[str, Any]
     secrets: dict[str, str]
     directory: Path
@@ -59,7 +60,7 @@ def _step(spec: Spec, agent: dict[str, Any], environment: dict[str, str]) -> int
     with (spec.directory / f"{agent['name']}.transcript").open("wb") as transcript:
         done = subprocess.run(  # noqa: S603 - argv of a scenario
             agent["run"],
-            cwd=agent["workspace"]["directory"],
+            cwd=spec.root / agent["workspace"]["directory"],
             env=environment | own,
             input=agent.get("prompt", "").encode(),
             stdout=transcript,
@@ -79,8 +80,14 @@ def _found(outbox: Path) -> Iterator[str]:
 
 def main(arguments: list[str]) -> int:
     """Run the spec in the JSON file named; print the agents started as a JSON list."""
-    body = json.loads(Path(arguments[0]).read_text())
-    spec = Spec(chain=body["chain"], secrets=body["secrets"], directory=Path(body["directory"]))
+    file = Path(arguments[0])
+    body = json.loads(file.read_text())
+    spec = Spec(
+        root=file.parent,
+        chain=body["chain"],
+        secrets=body["secrets"],
+        directory=Path(body["directory"]),
+    )
     print(json.dumps(run(spec, dict(os.environ))))
     return 0
 

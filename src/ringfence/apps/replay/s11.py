@@ -58,9 +58,9 @@ WAYS = (
     Way(
         name="git config",
         path=".git/config",
-        by="git config core.hooksPath .hooks; git config replay.text $T; mkdir -p .hooks; "
-        "printf '#!/bin/sh\\n: > %s\\n' $PWNED > .hooks/post-checkout; "
-        "chmod 755 .hooks/post-checkout",
+        by="git config core.githooksPath .githooks; git config replay.text $T; mkdir -p .githooks; "
+        "printf '#!/bin/sh\\n: > %s\\n' $PWNED > .githooks/post-checkout; "
+        "chmod 755 .githooks/post-checkout",
     ),
     Way(name="hook of a submodule", path=".git/modules/lib/hooks/post-checkout"),
     Way(

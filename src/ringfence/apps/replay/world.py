@@ -113,7 +113,7 @@ class World:
             "type": "script",
             "run": ["python3", "puppet.py", f"jobs/{name}.txt"],
             "prompt": "Do the job you are given.",
-            "workspace": {"type": "local", "directory": str(self.repo), "access": access},
+            "workspace": {"type": "local", "directory": self.repo.name, "access": access},
             "merge": "discard",
             "env": {"PUPPET_HOSTS": hosts, "PUPPET_DNS": f"evil.test:{self.addresses.dns}"},
             **fields,
