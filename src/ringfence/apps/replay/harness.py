@@ -113,14 +113,17 @@ def run_plain(world: World, plot: Plot) -> None:
         json.dumps({"chain": plot.chain, "secrets": secrets, "directory": str(world.plain)})
     )
     environment = world.environment() | {"SSL_CERT_FILE": str(world.servers.authority)}
-    done = subprocess.run(  # noqa: S603 - our own runner
-        [sys.executable, "-I", "-S", plain.__file__, str(spec)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    try:
+        done = subprocess.run(  # noqa: S603 - our own runner
+            [sys.executable, "-I", "-S", plain.__file__, str(spec)],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as late:
+        raise VoidScenario(f"the unguarded run took over {PATIENCE:.0f} s") from late
     if done.returncode != 0:
         raise VoidScenario(f"the unguarded run broke: {done.stderr[-600:]}")
     world.started = json.loads(done.stdout)
@@ -141,7 +144,9 @@ def guard_on(
         plot = scenario.build(world)
         before = hashes(world.home)
         for canary in plot.secrets:
+            say(f"    storing the secret {canary.name} in the vault")
             product.put(canary.name, canary.value)
+        say("    running the chain")
         began = time.monotonic()
         first = product.run(plot.chain)
         run = str(product.outcome(first)["run"])

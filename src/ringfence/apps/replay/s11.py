@@ -58,7 +58,7 @@ WAYS = (
     Way(
         name="git config",
         path=".git/config",
-        by="git config core.githooksPath .githooks; git config replay.text $T; mkdir -p .githooks; "
+        by="git config core.hooksPath .githooks; git config replay.text $T; mkdir -p .githooks; "
         "printf '#!/bin/sh\\n: > %s\\n' $PWNED > .githooks/post-checkout; "
         "chmod 755 .githooks/post-checkout",
     ),
