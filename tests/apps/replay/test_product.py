@@ -35,3 +35,9 @@ def test_a_wrapper_goes_in_front(world: World) -> None:
     """A scenario can take something away from the host for one command."""
     product = Product(world, wrapper=("sh", "-c", "exit 42"))
     assert product.call("run").code == 42
+
+
+def test_a_secret_that_is_not_kept_is_an_error(world: World) -> None:
+    """A run without its secret would hold every attack and prove nothing."""
+    with pytest.raises(Unavailable):
+        Product(world, wrapper=("false",)).put("GH", "value")

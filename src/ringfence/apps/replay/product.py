@@ -82,9 +82,11 @@ class Product:
         self.left += left
         return Done(code=process.returncode, out=out, err=err, left=left)
 
-    def put(self, name: str, value: str) -> Done:
-        """Store a secret, its value on standard input."""
-        return self.call("secrets", "set", name, "--stdin", stdin=value)
+    def put(self, name: str, value: str) -> None:
+        """Store a secret, its value on standard input. Raises Unavailable when it is not kept."""
+        done = self.call("secrets", "set", name, "--stdin", stdin=value)
+        if done.code != 0:
+            raise _unlike("secrets set", done.err)
 
     def run(self, chain: Mapping[str, Json]) -> Done:
         """Write the chain to a file and run it against the replay servers."""
