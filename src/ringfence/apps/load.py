@@ -2,22 +2,40 @@
 
 from collections.abc import Mapping
 
-from ringfence.chain.document import read_document, scalars
-from ringfence.chain.errors import InputError
+from ringfence.chain.document import read, scalars
+from ringfence.chain.errors import InputError, Position
 from ringfence.chain.parse import ChainRejected, parse
 from ringfence.chain.words import Chain
 from ringfence.checks.config.secret_in_chain import check
+from ringfence.checks.gate import check_names
+from ringfence.checks.output.json_schema import check_schema
 
 
 def load(data: bytes, *, file: str, variables: Mapping[str, str]) -> Chain:
-    """Parse chain bytes and refuse secrets written into them.
+    """Parse chain bytes and refuse secrets, unknown checks and unusable schemas in them.
 
     Raises ChainRejected with every error found.
     """
     chain = parse(data, file=file, variables=variables)
-    found = check((s.path, s.value, s.position) for s in scalars(read_document(data, file=file)))
-    if found:
-        raise ChainRejected(
-            [InputError(f.check, f.message, hint=f.hint, where=f.where) for f in found]
+    document = read(data, file=file)
+    errors = [
+        InputError(
+            finding.check,
+            finding.message,
+            hint="a chain file is read by many; the vault is not",
+            where=finding.where if isinstance(finding.where, Position) else None,
         )
+        for finding in check((s.path, s.value, s.position) for s in scalars(document))
+    ]
+    for agent in chain.agents:
+        try:
+            check_names(agent.checks)
+            if agent.output_schema is not None:
+                check_schema(agent.output_schema)
+        except InputError as error:
+            errors.append(
+                InputError(error.code, error.message, hint=error.hint, where=agent.where)
+            )
+    if errors:
+        raise ChainRejected(tuple(errors))
     return chain

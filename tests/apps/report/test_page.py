@@ -78,7 +78,7 @@ def test_the_first_screen_answers_the_three_questions(views: Views) -> None:
     assert "What was blocked? ✓ Nothing" in benign
     assert "What waits for you? ✓ Nothing" in benign
     attack = read(render(views["attack"])).text
-    assert "What was blocked? ✕ 12 refused, 10 different" in attack
+    assert "What was blocked? ✕ 12 refused 10 different, by 5 rules 6" in attack
     waiting = read(render(views["waiting"])).text
     assert "What waits for you? ‖ 1 review, 1 held change" in waiting
     assert "ringfence review show rv-19" in waiting

@@ -11,7 +11,7 @@ from ringfence.apps.cli.run_command import parse_variables
 from ringfence.apps.launch import read_chain
 from ringfence.apps.plans import Facts, build_plan, effective, explained_handoff, needs_box
 from ringfence.apps.settings import open_data_dir
-from ringfence.chain.show import printable
+from ringfence.chain.show import plain
 from ringfence.engine.plan import RunPlan
 
 
@@ -57,7 +57,7 @@ def command(
 def _print(plan: RunPlan) -> None:
     click.echo(f"agent {plan.agent}: backend {plan.backend}, level {plan.level}")
     click.echo(f"  digest   {plan.digest}")
-    click.echo(f"  command  {printable(' '.join(plan.argv))}")
+    click.echo(f"  command  {plain(' '.join(plan.argv))}")
     terminal = " (terminal)" if plan.terminal else ""
     click.echo(f"  cwd      {plan.cwd}{terminal}")
     if plan.workspace is None:

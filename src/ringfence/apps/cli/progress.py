@@ -9,7 +9,7 @@ import click
 from ringfence.apps.cli.tables import echo_table
 from ringfence.apps.runview import load_view, write_html
 from ringfence.apps.settings import DataDir
-from ringfence.chain.show import printable
+from ringfence.chain.show import plain
 from ringfence.chain.words import Json
 from ringfence.control.runs import RunRow, exit_code
 from ringfence.control.tables import summary
@@ -34,7 +34,7 @@ class Printer:
 
     def line(self, message: dict[str, Json]) -> None:
         """Print one progress line."""
-        agent = printable(str(message.get("agent") or ""))
+        agent = plain(str(message.get("agent") or ""))
         match message.get("kind"):
             case "line" if self._bare:
                 click.echo(str(message.get("text")))
@@ -79,7 +79,7 @@ class Printer:
 
     def _say(self, agent: str, text: str, style: str = "") -> None:
         seconds = time.monotonic() - self._begin
-        line = f"{seconds:6.1f}s {agent.ljust(self._width)} {printable(text)}"
+        line = f"{seconds:6.1f}s {agent.ljust(self._width)} {plain(text)}"
         colour = STYLES.get(style) if sys.stderr.isatty() else None
         click.echo(click.style(line, fg=colour) if colour else line, err=True)
 
@@ -118,7 +118,7 @@ def finish(data: DataDir, row: RunRow, printer: Printer, *, as_json: bool) -> in
             echo_table(header, rows, err=True)
     click.echo(f"\nrun {row.id} {row.status.value}", err=True)
     if row.reason:
-        click.echo(f"reason: {printable(row.reason)}", err=True)
+        click.echo(f"reason: {plain(row.reason)}", err=True)
     for review in reviews:
         click.echo(f"waits for you: ringfence review show {review.id}", err=True)
     click.echo(f"report: {report}", err=True)

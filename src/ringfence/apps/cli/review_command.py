@@ -9,7 +9,7 @@ from ringfence.apps.cli.progress import Printer, finish
 from ringfence.apps.cli.tables import echo_table
 from ringfence.apps.launch import follow
 from ringfence.apps.settings import DataDir, open_data_dir, person
-from ringfence.chain.show import printable
+from ringfence.chain.show import plain
 from ringfence.control.reviews import Review, ReviewKind
 from ringfence.store.lock import RunLock
 from ringfence.store.state import StateStore
@@ -76,18 +76,18 @@ def show(data_dir: str | None, review: str, *, as_json: bool) -> int:
 def _print(shown: Shown) -> None:
     review = shown.review
     click.echo(f"review    {review.id} ({review.status.value})")
-    click.echo(f"question  {printable(review.title)}")
+    click.echo(f"question  {plain(review.title)}")
     click.echo(f"run       {review.run}, agent {review.agent}")
     click.echo(f"asked by  {review.requested_by} at {review.created:%Y-%m-%d %H:%M:%S %Z}")
     click.echo(f"expires   {review.expires:%Y-%m-%d %H:%M:%S %Z}")
     click.echo(f"digest    {review.digest}")
     for issue in shown.issues:
-        click.echo(f"issue     {printable(issue)}")
+        click.echo(f"issue     {plain(issue)}")
     for part in shown.parts:
         click.echo()
-        click.echo(f"--- {printable(part.name)} ({part.note})")
+        click.echo(f"--- {plain(part.name)} ({part.note})")
         for line in part.text.splitlines():
-            click.echo(f"  {printable(line)}")
+            click.echo(f"  {plain(line)}")
     if shown.changed:
         click.echo()
         click.echo("warning: this is no longer what was asked about; it cannot be approved")

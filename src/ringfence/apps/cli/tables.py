@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import click
 
-from ringfence.chain.show import printable
+from ringfence.chain.show import plain
 
 
 def echo_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, err: bool = False) -> None:
     """Print rows under a header; on a terminal the last column is cut to the width."""
-    clean = [[printable(cell) for cell in row] for row in rows]
+    clean = [[plain(cell) for cell in row] for row in rows]
     widths = [max(len(cell) for cell in column) for column in zip(header, *clean, strict=True)]
     stream = sys.stderr if err else sys.stdout
     limit = shutil.get_terminal_size().columns if stream.isatty() else 0

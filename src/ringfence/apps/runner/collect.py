@@ -6,22 +6,23 @@ Invariants:
 3. A changed file is merged, held or dropped by one decision each, recorded before the effect.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 
-from ringfence.agents.drive import AgentResult
-from ringfence.agents.outbox import read_outbox
-from ringfence.apps.runner.changes import settle_changes
+import os
+from ringfence.agents.drive import TIMED_OUT, AgentResult
+from ringfence.agents.outbox import Outbox, read_outbox
+from ringfence.apps.plans import VERDICT_FILE
+from ringfence.apps.runner.changes import Settler
 from ringfence.apps.runner.handoff import StepDir, read_output, store_file
 from ringfence.apps.runner.progress import tell
 from ringfence.apps.runner.world import World
 from ringfence.audit.record import EventName
 from ringfence.chain.words import Agent, AgentType, Json
 from ringfence.checks.finding import Finding
-from ringfence.checks.gate import Verdict, judge, read_verdict
-from ringfence.checks.output.credentials import redact
-from ringfence.checks.output.json_schema import check_output
-from ringfence.checks.output.known_values import KnownValue
+from ringfence.checks.gate import Issue, Verdict, judge, read_verdict
+from ringfence.checks.output.json_schema import validate
+from ringfence.checks.output.redact import redact
 from ringfence.checks.output.scrub import Scrubber
 from ringfence.engine.events import (
     GateFailed,
@@ -31,9 +32,11 @@ from ringfence.engine.events import (
     StepSucceeded,
     StepTimedOut,
 )
+from ringfence.policy.decide import decide_closed
+from ringfence.policy.decision import Decision
+from ringfence.policy.effect import EmitEffect
 from ringfence.policy.grant import Grant
 
-VERDICT_FILE = "verdict.json"
 GATE_CHECKS = ("secrets", "known-values")
 
 
@@ -52,31 +55,31 @@ class Collector:
     """Collects one attempt."""
 
     def __init__(
-        self, world: World, agent: Agent, attempt: int, step: StepDir, known: Sequence[KnownValue]
+        self, world: World, agent: Agent, attempt: int, step: StepDir, scrubber: Scrubber
     ) -> None:
         self._world = world
         self._agent = agent
         self._attempt = attempt
         self._step = step
-        self._scrubber = Scrubber(known)
+        self._scrubber = scrubber
         self._findings: list[Finding] = []
 
-    def ended(self, result: AgentResult, grant: Grant) -> Collected:
+    def ended(self, result: AgentResult, grant: Grant, settler: Settler | None) -> Collected:
         """Collect an attempt that ran in a box."""
-        self._findings += result.findings
+        self._findings += result.transcript.findings
         failure = self._failure(result)
+        output = None
+        if failure is None:
+            try:
+                output, problem = self._store_output()
+            except ValueError as error:
+                problem = str(error)
+            failure = self._failed(problem) if problem else None
+        if settler is not None:
+            settler.settle(failed=failure is not None)
         if failure is not None:
-            settle_changes(self._world, grant, self._attempt, self._step, failed=True)
-            return self._done(failure, exit_code=result.code)
-        try:
-            output, problem = self._store_output()
-        except ValueError as error:
-            output, problem = None, str(error)
-        if problem:
-            settle_changes(self._world, grant, self._attempt, self._step, failed=True)
-            return self._done(self._failed(problem), exit_code=result.code, output=output)
+            return self._done(failure, exit_code=result.code, output=output)
         emitted = self._emitted(grant)
-        settle_changes(self._world, grant, self._attempt, self._step, failed=False)
         if self._agent.type is AgentType.GATE:
             return self._done(self.gate(), exit_code=result.code, output=output)
         event = StepSucceeded(agent=self._agent.name, attempt=self._attempt, emitted=emitted)
@@ -99,15 +102,13 @@ class Collector:
             else:
                 inputs[name] = data
         names = agent.checks or GATE_CHECKS
-        verdicts.append(judge(inputs, names, self._scrubber, agent.output_schema))
+        verdicts.append(judge(inputs, names, scrubber=self._scrubber, schema=agent.output_schema))
         if agent.run or agent.client:
             stored = read_output(files, agent.output or VERDICT_FILE, limit=self._limit())
             verdicts.append(read_verdict(stored or b""))
         issues = [issue for verdict in verdicts for issue in verdict.issues]
         passed = all(verdict.passed for verdict in verdicts)
-        told: list[Json] = [
-            {"type": i.type, "description": i.description, "severity": i.severity} for i in issues
-        ]
+        told: list[Json] = [issue.to_json() for issue in issues]
         self._world.found[agent.name] = told
         self._world.record(
             EventName.GATE_PASS if passed else EventName.GATE_FAIL,
@@ -121,7 +122,7 @@ class Collector:
             agent=agent.name,
             attempt=self._attempt,
             issues=tuple(
-                GateIssue(type=i.type, description=i.description, severity=i.severity)
+                GateIssue(type=i.type, description=i.description, severity=i.severity.value)
                 for i in issues
             ),
         )
@@ -131,7 +132,7 @@ class Collector:
 
     def _failure(self, result: AgentResult) -> StepEvent | None:
         name, attempt = self._agent.name, self._attempt
-        if result.ended_by == "time-out":
+        if result.ended_by == TIMED_OUT:
             return StepTimedOut(agent=name, attempt=attempt)
         if result.ended_by is not None:
             return StepFailed(
@@ -152,8 +153,6 @@ class Collector:
         Raises ValueError for an output that is no plain file within its bound.
         """
         name = self._agent.output
-        if self._agent.type is AgentType.GATE and name is None:
-            name = VERDICT_FILE
         if name is None:
             return None, ""
         data = read_output(self._step.out, name, limit=self._limit())
@@ -174,7 +173,7 @@ class Collector:
             tell("finding", agent=self._agent.name, text=finding.message)
         self._findings += found
         schema = self._agent.output_schema
-        wrong = check_output(clean, schema) if schema is not None else ()
+        wrong = validate(clean, schema) if schema is not None else ()
         self._findings += wrong
         directory = self._world.data.run(self._world.row.id) / "files"
         store_file(directory, name, clean)
@@ -189,19 +188,28 @@ class Collector:
         return redacted.data, [*scrubbed.findings, *redacted.findings]
 
     def _emitted(self, grant: Grant) -> tuple[str, ...]:
-        box = read_outbox(self._step.outbox)
+        box = self._outbox()
         for rejected in box.rejected:
             decision = Decision.deny("outbox-invalid", rejected)
             self._deny_event(decision, None)
         names: list[str] = []
-        for event in box.events:
-            decision = decide_closed(EmitEffect(event=event), grant, now=datetime.now(UTC))
+        for proposal in box.proposals:
+            effect = EmitEffect(event=proposal.event)
+            decision = decide_closed(effect, grant, now=self._world.now())
             if decision.allowed:
-                names.append(event)
+                names.append(proposal.event)
             else:
-                self._deny_event(decision, event)
+                self._deny_event(decision, proposal.event)
         # An agent that proposes nothing and ended well has done all that it is there for.
         return tuple(names) or grant.emits
+
+    def _outbox(self) -> Outbox:
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open(self._step.outbox, flags)
+        try:
+            return read_outbox(fd)
+        finally:
+            os.close(fd)
 
     def _deny_event(self, decision: Decision, event: str | None) -> None:
         self._world.record(
@@ -229,3 +237,10 @@ class Collector:
             findings=tuple(self._findings),
             reason=reason,
         )
+
+
+def _missing(name: str) -> Verdict:
+    issue = Issue(
+        type="missing-input", description=f"there is no file {name!r}", severity=Severity.HIGH
+    )
+    return Verdict(passed=False, issues=(issue,))

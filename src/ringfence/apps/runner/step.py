@@ -116,7 +116,7 @@ class StepRunner:
         if not needs_box(agent):
             step = prepare(root, prompt=prompt, ca_pem=b"")
             self._record_start(agent, attempt, plan=None)
-            return collect(world, agent, attempt, step=step, grant=None, result=None, known=[])
+            return Collector(world, agent, attempt, step, Scrubber(self._all_values())).judged()
         until = datetime.now(UTC) + timedelta(seconds=agent.timeout_seconds) + LEASE_MARGIN
         files = world.data.run(world.row.id) / "files"
         inputs = {name: str(files / name) for name in agent.input}
@@ -129,10 +129,13 @@ class StepRunner:
         self._record_start(agent, attempt, plan=plan)
         loan = self._lend(grant, attempt, until=until)
         try:
-            result = self._drive(agent, attempt, grant, plan, step, loan, prompt)
-            return collect(
-                world, agent, attempt, step=step, grant=grant, result=result, known=loan.known
-            )
+            scrubber = Scrubber(self._all_values())
+            result = self._drive(agent, attempt, grant, plan, step, loan, scrubber)
+            settler = None
+            if plan.workspace is not None and plan.workspace.access == "write":
+                directory = Path(plan.workspace.directory)
+                settler = Settler(world, grant, attempt, step, directory)
+            return Collector(world, agent, attempt, step, scrubber).ended(result, grant, settler)
         finally:
             loan.wipe()
 
