@@ -112,6 +112,13 @@ def test_an_agent_that_does_not_read_cannot_hold_us(harness: Any, *, terminal: b
     assert (result.code, result.ended_by) == (0, None)
 
 
+def test_an_agent_that_closes_its_input_is_not_harmed(harness: Any) -> None:
+    """Not wanting the prompt is its affair."""
+    script = "import os, time\nos.close(0)\ntime.sleep(0.3)\nprint('fine')"
+    result = harness.run(script, prompt=b"x" * 1_000_000)
+    assert (result.code, result.stdout_tail) == (0, b"fine\n")
+
+
 def test_a_large_prompt_arrives_whole(harness: Any) -> None:
     """Larger than a pipe, read slowly."""
     result = harness.run("import sys; print(len(sys.stdin.buffer.read()))", prompt=b"x" * 3_000_000)

@@ -131,10 +131,13 @@ def test_our_key_hash_with_another_keys_signature_is_forged() -> None:
 def test_another_log_signed_by_the_same_key_is_refused() -> None:
     """A checkpoint counts for the log it names."""
     elsewhere = Signer("ringfence/other", SIGNER.private_key)
-    note = sign(Checkpoint("ringfence/other", 5, bytes(32)), elsewhere)
-    with pytest.raises(CheckpointError) as caught:
-        parse_and_verify(note, SIGNER.verifier)
-    assert caught.value.code == "checkpoint-forged"
+    head = Checkpoint("ringfence/other", 5, bytes(32))
+    under_our_name = SIGNER.verifier.key_hash() + SIGNER.private_key.sign(head.body())
+    line = "— ringfence/test ".encode() + base64.b64encode(under_our_name) + b"\n"
+    for note in (sign(head, elsewhere), head.body() + b"\n" + line):
+        with pytest.raises(CheckpointError) as caught:
+            parse_and_verify(note, SIGNER.verifier)
+        assert caught.value.code == "checkpoint-forged"
 
 
 def test_a_witness_line_is_allowed_and_not_enough() -> None:

@@ -112,6 +112,30 @@ def test_another_version_is_refused(data: Path) -> None:
     assert "version 2" in caught.value.message
 
 
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "CREATE TRIGGER t BEFORE INSERT ON thing BEGIN SELECT RAISE(IGNORE); END",
+        "CREATE VIEW v AS SELECT 1",
+    ],
+)
+def test_a_planted_program_is_refused(data: Path, planted: str) -> None:
+    """Guard off: the trigger swallows rows without an error. Opening refuses the file."""
+    path = data / "x.sqlite"
+    with closing(connect(path, durable=True)) as connection:
+        prepare(connection, path, part="p", version=1, layout=LAYOUT)
+        connection.execute(planted)
+        connection.execute("INSERT INTO thing VALUES ('kept?')")
+        kept = connection.execute("SELECT count(*) FROM thing").fetchone()[0]
+        assert kept == (0 if "TRIGGER" in planted else 1)
+    with (
+        closing(connect(path, durable=True)) as connection,
+        pytest.raises(Unavailable) as caught,
+    ):
+        prepare(connection, path, part="p", version=1, layout=LAYOUT)
+    assert caught.value.code == "store-damaged"
+
+
 def test_a_failed_layout_leaves_nothing(data: Path) -> None:
     """Layout and version are one transaction."""
     path = data / "x.sqlite"

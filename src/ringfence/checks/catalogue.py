@@ -112,9 +112,7 @@ def _masked(text: bytes, rule: CredentialRule) -> str:
     """Show the text with every credential of the rule cut to its first letters."""
     out = ""
     at = 0
-    for credential in credentials.find(text):
-        if credential.rule is not rule:
-            continue
+    for credential in (found for found in credentials.find(text) if found.rule is rule):
         match = rule.pattern.match(text, credential.start)
         start, end = match.span("value") if match else (credential.start, credential.end)
         out += text[at : start + _SHOWN].decode() + "…"

@@ -3,7 +3,8 @@
 Invariants:
 1. A file is a regular file of our own user, mode 0600, never reached through a symbolic link.
 2. WAL always; a durable file is synced at every commit (``synchronous=FULL``).
-3. A part of the schema that another version wrote is refused, not guessed.
+3. A part of the schema that another version wrote is refused, not guessed; so is a file with
+   triggers or views, which we never make.
 4. Every SQLite error becomes `Unavailable`; its text names the file and SQLite's code, no data.
 
 It does not know what is stored. A connection must not be carried over a fork.
@@ -74,9 +75,18 @@ def prepare(
 
     ``fill`` writes the first rows of a new part, in the transaction that lays it out.
 
-    Raises Unavailable (``store-version``) for a part that another version of ringfence wrote.
+    Raises Unavailable: ``store-version`` for a part that another version of ringfence wrote,
+    ``store-damaged`` for a file with triggers or views.
     """
     with failing(path), transaction(connection):
+        # A trigger runs inside our own statements; one that ignores inserts would hide records.
+        foreign = "SELECT name FROM sqlite_master WHERE type IN ('trigger', 'view')"
+        if connection.execute(foreign).fetchone() is not None:
+            raise Unavailable(
+                "store-damaged",
+                f"{path.name} holds a trigger or view, and ringfence makes none",
+                hint="treat the host as compromised; restore the file from a backup",
+            )
         connection.execute(
             "CREATE TABLE IF NOT EXISTS layout (part TEXT PRIMARY KEY, version INTEGER NOT NULL)"
         )

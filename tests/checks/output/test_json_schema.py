@@ -72,6 +72,19 @@ def test_findings_point_at_the_place_in_the_authors_words(document: object, mess
     assert "SECRET" not in repr(found)
 
 
+def test_a_member_that_may_not_be_there_is_a_finding() -> None:
+    """`false` as a schema forbids the member (the library gives no pointer for it)."""
+    (message,) = messages({"a": 1}, {"properties": {"a": False}})
+    assert message.startswith("nothing is allowed here")
+
+
+def test_a_pattern_is_about_text_only() -> None:
+    """Numbers have no pattern; many texts share one compiled pattern."""
+    assert messages([1, "a", "b", "C"], {"items": {"pattern": "^[a-z]$"}}) == [
+        "pattern is not met (at /3)"
+    ]
+
+
 def test_keys_of_the_document_are_not_repeated() -> None:
     """A hostile key is a way to put text into our reports."""
     schema = {"additionalProperties": {"type": "integer"}}

@@ -78,3 +78,10 @@ def test_the_size_of_a_compiled_pattern_is_bounded(source: str) -> None:
 def test_patterns_that_hang_a_backtracking_matcher_end(source: str) -> None:
     """Each of these takes `re` longer than the age of the universe on this text."""
     assert LinearPattern(source).found_in("a" * 5_000) is False
+
+
+def test_the_memory_of_steps_is_bounded() -> None:
+    """A text of many different characters does not fill the cache without end."""
+    pattern = LinearPattern("^.*x$")
+    assert pattern.found_in("".join(map(chr, range(0x4E00, 0x4E00 + 6_000))) + "x")
+    assert len(pattern._steps) < 6_000

@@ -1,13 +1,14 @@
 import base64
 import itertools
+import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ringfence.checks.finding import Severity
 from ringfence.checks.output.encodings import LONGEST_VALUE, forms, squeeze
-from ringfence.checks.output.scrub import LONGEST_GAP, KnownValue, Scrubber
+from ringfence.checks.output.scrub import LARGEST_PIECE, LONGEST_GAP, KnownValue, Scrubber
 
 TOKEN = b"tok-9f8e7d6c5b4a"
 SCRUBBER = Scrubber([KnownValue(name="TOKEN", value=TOKEN)])
@@ -17,6 +18,7 @@ TIGHT = (b"abab", b"babaab", b"aab a", b"bbbbbbb", b"cabab\nabc")
 TIGHT_SCRUBBER = Scrubber(
     [KnownValue(name=f"S{number}", value=value) for number, value in enumerate(TIGHT)]
 )
+FRAGMENTS = [value[a:b] for value in TIGHT for a in (0, 1, 2) for b in (3, 5, 8)]
 
 
 def cover(data: bytes) -> bytes:
@@ -113,8 +115,9 @@ def test_where_a_stream_is_cut_never_matters(noise: bytes, cuts: list[int]) -> N
     assert TOKEN not in whole
 
 
+@settings(max_examples=200)
 @given(
-    st.text(alphabet="aabbbc \n", max_size=60).map(str.encode),
+    st.lists(st.sampled_from(FRAGMENTS), max_size=12).map(b"".join),
     st.lists(st.integers(0, 60), max_size=30),
 )
 def test_overlapping_values_leave_nothing_and_nothing_else_is_lost(
@@ -127,6 +130,25 @@ def test_overlapping_values_leave_nothing_and_nothing_else_is_lost(
     for number in range(len(TIGHT)):
         text = text.replace(b"[redacted:S%d]" % number, b"")
     assert squeeze(text) == cover(data)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 6, 7])
+def test_an_occurrence_that_runs_into_a_partial_one_is_removed_for_any_chunk_size(
+    size: int,
+) -> None:
+    """After `abab` the text goes on as `babaab` begins: both must go, announced once."""
+    for data in (
+        b"ababaab..",
+        b"..ababaab..",
+        b"aba baab abab",
+        b"abababbb",
+        b"caba\nbabcabab abc",
+    ):
+        cuts = list(range(0, len(data), size))
+        whole = TIGHT_SCRUBBER.scrub(data).data
+        assert in_pieces(TIGHT_SCRUBBER, data, cuts) == whole
+        stripped = re.sub(rb"\[redacted:S\d\]", b"", whole)
+        assert squeeze(stripped) == cover(data)
 
 
 @given(
@@ -143,6 +165,13 @@ def test_gaps_mean_the_same_for_any_cut(parts: list[bytes], cuts: list[int]) -> 
     """Long and short gaps of blanks, cut anywhere, give one result."""
     data = b"".join(parts)
     assert in_pieces(SCRUBBER, data, cuts) == SCRUBBER.scrub(data).data
+
+
+def test_large_data_is_taken_in_small_pieces() -> None:
+    """The pieces' border is no place to hide in either."""
+    data = b"-" * (LARGEST_PIECE - 5) + TOKEN + b"-" * LARGEST_PIECE
+    clean = SCRUBBER.scrub(data).data
+    assert clean == data.replace(TOKEN, b"[redacted:TOKEN]")
 
 
 def test_findings_of_a_stream_are_those_of_the_whole() -> None:

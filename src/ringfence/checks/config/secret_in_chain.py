@@ -242,6 +242,7 @@ GOOD: tuple[ChainSample, ...] = (
         note="an image in a prompt",
     ),
     ChainSample(path=("variables", "auth"), value="github-oauth-app", note="plain words"),
+    ChainSample(path=("variables", "auth"), value="ask team Blue 42 first", note="a sentence"),
     ChainSample(path=("variables", "max_tokens"), value="128000", note="a number of tokens"),
     ChainSample(
         path=("variables", "passwordPolicy"), value="min12-upper-digit", note="about passwords"

@@ -16,6 +16,7 @@ As in JSON Schema, a pattern matches when it matches anywhere in the text.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import assert_never
 
 MOST_STATES = 2_000
 LONGEST_PATTERN = 1_000
@@ -176,6 +177,8 @@ class _Program:
                 return self.add(*[self.compile(option, after) for option in node.options])
             case _Repeat():
                 return self._repeat(node, after)
+            case _:
+                assert_never(node)
 
     def _repeat(self, node: _Repeat, after: int) -> int:
         if node.most is None:

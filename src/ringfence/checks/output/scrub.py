@@ -21,6 +21,8 @@ from ringfence.checks.output.known_values import ANCHOR, Automaton, Form, KnownV
 
 # Bounds what an agent can make us hold back by printing half a secret and then only blanks.
 LONGEST_GAP = 256
+# Placing a hit lists where every byte of a piece stands: 36 bytes a byte, so pieces stay small.
+LARGEST_PIECE = 64 * 1024
 
 _KEPT = re.compile(rb"[^ \t\r\n\0]")
 _LONG_GAP = re.compile(rb"[ \t\r\n\0]{%d,}" % LONGEST_GAP)
@@ -100,6 +102,10 @@ class StreamScrubber:
         """Take the next bytes and give those that are now certain to be clean."""
         if self._automaton.anchor is None:
             return bytes(chunk)
+        pieces = range(0, len(chunk), LARGEST_PIECE)
+        return b"".join(self._feed(chunk[at : at + LARGEST_PIECE]) for at in pieces)
+
+    def _feed(self, chunk: bytes) -> bytes:
         clean = bytearray()
         at = 0
         lead = len(chunk) - len(chunk.lstrip(BLANKS))
