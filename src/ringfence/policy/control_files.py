@@ -166,7 +166,7 @@ RULES: tuple[ControlRule, ...] = (
             " uv.lock pdm.lock requirements*.txt requirements*.in constraints*.txt hatch_build.py"
             " cargo.toml cargo.lock build.rs go.mod go.sum go.work *.gradle *.gradle.kts gradlew*"
             " pom.xml mvnw* gemfile gemfile.lock rakefile *.gemspec composer.json composer.lock"
-            " gruntfile.* gulpfile.* binding.gyp cmakelists.txt *.cmake meson.build configure*"
+            " gruntfile.* gulpfile.* binding.gyp cmakelists.txt *.cmake meson.build configure"
             " dockerfile* *.dockerfile containerfile* docker-compose*.y*ml compose*.y*ml"
             " vagrantfile procfile* tiltfile* skaffold.y*ml workspace.bazel module.bazel"
             " build.bazel *.bzl .babelrc* jest.config.* vite.config.* vitest.config.*"

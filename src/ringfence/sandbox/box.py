@@ -153,12 +153,12 @@ class NativeBox:
             self._exit = BoxExit(code=code if code >= 0 else 128 - code, ended_by=self._why)
         self._ended.set()
 
-    def report_loss(self) -> None:
+    def report_loss(self, why: str) -> None:
         """Take the news that the launcher is gone: the kernel ends the box with it."""
         with self._lock:
             if self._ended.is_set():
                 return
-            self._why = self._why or "launcher-lost"
+            self._why = self._why or why
             if self._pidfd >= 0:
                 _wait_gone(self._pidfd, KILL_SECONDS)
             self._exit = BoxExit(code=128 + signal.SIGKILL, ended_by=self._why)

@@ -150,6 +150,17 @@ def _mounts(mounts: Sequence[Mount], stage: list[tuple[str, str, str]]) -> list[
     return args
 
 
+def _apart(mounts: Sequence[Mount], workspace: str) -> None:
+    """Refuse a mount inside the workspace: its place would appear there as a change."""
+    for mount in mounts:
+        if PurePosixPath(mount.target).is_relative_to(workspace):
+            raise Refused(
+                "box-path-conflict",
+                f"{mount.target} ({mount.rule}) would stand inside the workspace {workspace}",
+                hint="use an installation outside this directory of the host",
+            )
+
+
 def _with_defaults(plan: RunPlan) -> list[Mount]:
     """Add the writable places every box has, sized by the plan, unless the plan names them."""
     named = {mount.target for mount in plan.mounts}
@@ -210,6 +221,7 @@ def compile_box(
     args += ["--clearenv", *_environment(plan, placeholders)]
     args += _mounts(_with_defaults(plan), stage)
     if plan.workspace is not None:
+        _apart(plan.mounts, plan.workspace.target)
         bind = "--bind" if plan.workspace.access == "write" else "--ro-bind"
         args += [bind, "/.w", str(_inner(plan.workspace.target))]
     args += _proc(proc)

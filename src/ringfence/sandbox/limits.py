@@ -231,6 +231,16 @@ def remove(groups: list[Path] | tuple[Path, ...]) -> int:
     return len(ended)
 
 
+def sweep(hierarchies: Hierarchies) -> None:
+    """Remove the empty groups of supervisors that were killed. Never ends a process."""
+    for parent in set(hierarchies.directories.values()):
+        for group in parent.glob(f"{PREFIX}*"):
+            owner = group.name.removeprefix(PREFIX).partition("-")[0]
+            if not Path("/proc", owner).exists():
+                with contextlib.suppress(OSError):
+                    group.rmdir()
+
+
 def _members(group: Path) -> list[str]:
     try:
         return (group / "cgroup.procs").read_text().split()

@@ -17,6 +17,7 @@ import errno
 import json
 import os
 import secrets
+import select
 import socket
 import subprocess
 import sys
@@ -33,6 +34,7 @@ from ringfence.sandbox.box import BoxUid, NativeBox, reap
 
 START_SECONDS = 30.0
 KIND = "native"
+QUIET_MS = 50  # after a start: the new agent has the processor first
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 ROOT_LINKS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 
@@ -85,11 +87,13 @@ class NativeBackend:
         self._boxes: dict[int, NativeBox] = {}
         self._spare: deque[NativeBox] = deque()
         self._closing = False
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC)
         self._count = 0
         self._plain_files = False
         self._copy = False
         self._host: host.HostFacts | None = None
         self._hierarchies = limits.find_hierarchies()
+        limits.sweep(self._hierarchies)
         self._proc = frozenset(os.listdir("/proc"))  # noqa: PTH208 - names only
         self._tree = _system_tree()
         self._socket, self._peer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -98,7 +102,7 @@ class NativeBackend:
         self._thread = threading.Thread(target=self._live, args=(started,), daemon=True)
         self._thread.start()
         started.wait()
-        self._spare.append(self._prepare())
+        self._refill()
 
     def start(self, plan: RunPlan, stdio: Stdio, placeholders: Mapping[str, str]) -> NativeBox:
         """Start a plan's command in a box of its own.
@@ -127,17 +131,15 @@ class NativeBackend:
 
     def close(self) -> None:
         """End every box and the launcher."""
-        with self._lock:
-            self._closing = True
-            boxes = list(self._boxes.values())
-        for box in boxes:
-            if box in self._spare:
-                with contextlib.suppress(RingfenceError, EOFError):
-                    _take_over(box)
-            box.close()
+        self._closing = True
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._thread.join()
+        with self._lock:
+            boxes = list(self._boxes.values())
+        for box in boxes:
+            box.close()
+        os.close(self._wake)
 
     # --- one start ------------------------------------------------------------------------------
 
@@ -161,12 +163,7 @@ class NativeBackend:
         except BaseException:
             box.close()
             raise
-        with self._lock:
-            wanted = not self._spare and not self._closing
-        if wanted:
-            spare = self._prepare()
-            with self._lock:
-                self._spare.append(spare)
+        os.eventfd_write(self._wake, 1)
         return box
 
     def _prepare(self) -> NativeBox:
@@ -191,7 +188,7 @@ class NativeBackend:
                 socket.send_fds(self._socket, [json.dumps(request).encode()], fds)
         except OSError as error:
             box.close()
-            raise Unavailable("isolation-launcher", "the launcher is gone") from error
+            raise _launcher_gone() from error
         return box
 
     def _order(self, box: NativeBox, plan: RunPlan, spec: bwrap.BoxSpec, stdio: Stdio) -> None:
@@ -229,7 +226,7 @@ class NativeBackend:
                 try:
                     socket.send_fds(box.orders, [json.dumps(order).encode()], passed)
                 except OSError as error:
-                    raise Unavailable("isolation-launcher", "the launcher is gone") from error
+                    raise _launcher_gone() from error
             box.let_go()
             _see_executed(box)
             _wait_built(ready, box)
@@ -285,39 +282,64 @@ class NativeBackend:
 
     def _live(self, started: threading.Event) -> None:
         """Start the launcher, hand out its reports, and see it end."""
-        process = subprocess.Popen(
-            [
-                os.path.realpath(sys.executable),
-                "-I",
-                "-S",
-                launcher.__file__,
-                str(self._peer.fileno()),
-                str(os.getpid()),
-            ],
-            env={},
-            cwd="/",
-            pass_fds=[self._peer.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        self._peer.close()
-        started.set()
-        with contextlib.suppress(OSError, ValueError):
-            while data := self._socket.recv(launcher.MESSAGE):
-                message = json.loads(data)
-                with self._lock:
-                    box = self._boxes.get(message["box"])
-                if box is not None:
-                    box.report_end(message["code"])
+        python, fd = os.path.realpath(sys.executable), self._peer.fileno()
+        try:
+            process = subprocess.Popen(
+                [python, "-I", "-S", launcher.__file__, str(fd), str(os.getpid())],
+                env={},
+                cwd="/",
+                pass_fds=[fd],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except OSError:
+            self._socket.close()
+            return
+        finally:
+            self._peer.close()
+            started.set()
+        with contextlib.suppress(OSError, ValueError, EOFError):
+            self._listen()
         process.kill()
         process.wait()
         with self._lock:
             boxes = list(self._boxes.values())
             self._socket.close()
         for box in boxes:
-            box.report_loss()
+            box.report_loss("closed" if self._closing else "launcher-lost")
+
+    def _listen(self) -> None:
+        """Take reports until the launcher is gone; in quiet moments have the next box prepared."""
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        poll.register(self._wake, select.POLLIN)
+        wanted = False
+        while True:
+            events = [fd for fd, _ in poll.poll(QUIET_MS if wanted else None)]
+            if not events:
+                wanted = False
+                self._refill()
+            if self._wake in events:
+                os.eventfd_read(self._wake)
+                wanted = True
+            if self._socket.fileno() in events:
+                message = json.loads(self._socket.recv(launcher.MESSAGE) or b"{}")
+                with self._lock:
+                    box = self._boxes.get(message["box"]) if message else None
+                if not message:
+                    raise EOFError
+                if box is not None:
+                    box.report_end(message["code"])
+
+    def _refill(self) -> None:
+        """Keep one box prepared. That it fails shows when the next box is asked for."""
+        with contextlib.suppress(RingfenceError):
+            if not self._spare:
+                spare = self._prepare()
+                with self._lock:
+                    self._spare.append(spare)
 
 
 def _take_over(box: NativeBox) -> None:
@@ -331,11 +353,19 @@ def _take_over(box: NativeBox) -> None:
                 found |= {"pid": int(str(message["pid"])), "pidfd": fds[0]}
             else:
                 found["listener"] = fds[0]
-    except (RingfenceError, NeedsCopyError):
+    except (RingfenceError, NeedsCopyError, EOFError) as error:
         for name in found.keys() & {"pidfd", "listener"}:
             os.close(found[name])
+        if isinstance(error, EOFError):
+            raise _launcher_gone() from error
         raise
     box.adopt(**found)
+
+
+def _launcher_gone() -> Unavailable:
+    return Unavailable(
+        "isolation-launcher", "the launcher is gone", hint="start the run again: its boxes ended"
+    )
 
 
 def _see_executed(box: NativeBox) -> None:
