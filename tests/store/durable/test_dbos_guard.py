@@ -175,8 +175,8 @@ def test_the_journal_holds_no_plain_text(journal: Path) -> None:
     assert b"portable_json" not in data
 
 
-def test_the_journal_is_private_and_survives_a_power_cut(tmp_path: Path) -> None:
-    """0600 with any umask, its side files too; WAL with full synchronisation."""
+def test_the_journal_is_private(tmp_path: Path) -> None:
+    """0600 with any umask, its side files too; write-ahead log, schema untrusted."""
     mask = os.umask(0)
     try:
         database = guard.open_journal(tmp_path / FILE)
@@ -190,7 +190,58 @@ def test_the_journal_is_private_and_survives_a_power_cut(tmp_path: Path) -> None
         database.dispose()
     assert set(modes.values()) == {0o600}
     assert len(modes) == 3
-    assert values == ["wal", 2, 0]
+    assert values == ["wal", 1, 0]
+
+
+def test_what_was_accepted_is_flushed(
+    tmp_path: Path, install_key: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A start, a message and the end of a step: each flushes the log after its commit."""
+    flushed: list[int] = []
+    real = os.fdatasync
+
+    def note(fd: int) -> None:
+        flushed.append(os.fstat(fd).st_ino)
+        real(fd)
+
+    monkeypatch.setattr(os, "fdatasync", note)
+    engine = DbosEngine(tmp_path, key=install_key, executor="run:1", pool="run-1")
+    engine.register("idle", lambda ctx, payload: ctx.wait_signal())
+    engine.register("work", lambda ctx, payload: ctx.step("s", lambda: len(flushed)))
+    engine.launch()
+    log = (tmp_path / f"{FILE}-wal").stat().st_ino
+    engine.start("idle", "i", None)
+    assert flushed == [log]
+    engine.signal("i", 1, key="k")
+    engine.wait("i", DEADLINE)
+    assert flushed == [log] * 2
+    engine.start("work", "w", None)
+    engine.wait("w", DEADLINE)
+    assert flushed == [log] * 4
+    engine.close()
+
+
+def test_a_disk_that_does_not_take_it_fails_the_step(
+    tmp_path: Path, install_key: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What could not be flushed is not reported as done."""
+    engine = DbosEngine(tmp_path, key=install_key, executor="run:1", pool="run-1")
+    engine.register("work", lambda ctx, payload: ctx.step("s", lambda: 1))
+    engine.launch()
+
+    def fail(fd: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "fdatasync", fail)
+    with pytest.raises(OSError, match="Input/output"):
+        engine.start("work", "w", None)
+    assert engine.wait("w", DEADLINE).status is WorkflowStatus.FAILED
+    engine.close()
+
+
+def test_a_journal_without_a_log_is_flushed(tmp_path: Path) -> None:
+    """The log is gone after the last connection closed, its content in the journal."""
+    guard.flush(tmp_path / FILE)
 
 
 def test_a_file_that_is_not_ours_alone_is_refused(

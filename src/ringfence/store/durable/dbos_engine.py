@@ -7,7 +7,8 @@ Invariants:
    and workflows are claimed only by engines of the same pool (recovery goes through a queue that
    every process on the file shares).
 4. A message that is late never ends a wait early: waits go on until their deadline has passed.
-5. A closed engine writes nothing more: threads that wait are woken and unwind.
+5. A finished step, a start and a message that was accepted survive a power cut.
+6. A closed engine writes nothing more: threads that wait are woken and unwind.
 
 Private names of the vendor it uses are pinned by ``dbos<3.5`` and by the contract tests:
 ``_recover_pending_workflows``, ``_sys_db_field.notifications_map``,
@@ -74,10 +75,21 @@ class _Context:
         return self._engine.attempts(self.id) > 1
 
     def step(self, name: str, fn: Callable[..., Json], *args: Json) -> Json:
+        ran: list[bool] = []
+
+        def run() -> Json:
+            ran.append(True)
+            return attempt(fn, args)
+
+        outcome = self._journalled(name, run)
+        if ran:
+            self._engine.flush()
+        return value_of(outcome)
+
+    def _journalled(self, name: str, run: Callable[[], Json]) -> Json:
         self._at += 1
         place = f"step {self.id} {self._at} {name}"
-        bound = DBOS.run_step({"name": name}, lambda: bind(place, attempt(fn, args)))
-        return value_of(unbind(place, bound))
+        return unbind(place, DBOS.run_step({"name": name}, lambda: bind(place, run())))
 
     def spawn(self, workflow: str, id: str, payload: Json) -> None:  # noqa: A002 - the port's word
         self._engine.begin(workflow, id, payload)
@@ -99,7 +111,7 @@ class _Context:
                 return None
 
     def now(self) -> float:
-        return time_of(self.step("now", time.time))
+        return time_of(self._journalled("now", time.time))
 
     def sleep(self, seconds: float) -> None:
         # Not DBOS.sleep: it blocks its thread, so neither close nor cancel could end it.
@@ -173,6 +185,7 @@ class DbosEngine:
     def start(self, workflow: str, id: str, payload: Json) -> None:  # noqa: A002 - the port's word
         """Start a workflow, once per id. Raises InputError for an unknown workflow."""
         self.begin(workflow, id, payload)
+        self.flush()
 
     def begin(self, workflow: str, id_: str, payload: Json) -> None:
         """Start a workflow from outside or, journalled, from within another."""
@@ -191,6 +204,7 @@ class DbosEngine:
                 time.sleep(max(0.0, self._last_sent + 0.002 - time.monotonic()))
                 self.send(id, message, key)
                 self._last_sent = time.monotonic()
+            self.flush()
         except DBOSNonExistentWorkflowError:
             return False
         return True
@@ -199,6 +213,10 @@ class DbosEngine:
         """Write a message to the journal and wake its receiver if it waits in this process."""
         DBOS.send(id_, bind(f"signal {id_}", checked(message)), _SIGNAL, idempotency_key=key)
         self._wake(id_, _SIGNAL)
+
+    def flush(self) -> None:
+        """Return when what was written so far survives a power cut."""
+        guard.flush(self._path)
 
     def status(self, id: str) -> WorkflowState | None:  # noqa: A002 - the port's word
         """Give the state of a workflow. Raises Refused when its result is not ours."""
