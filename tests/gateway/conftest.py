@@ -146,7 +146,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 self.rfile.readline()
             self.rfile.readline()
             return b"".join(parts)
-        return self.rfile.read(int(self.headers.get("content-length") or 0))
+        size = int(self.headers.get("content-length") or 0)
+        data = self.rfile.read(size)
+        if len(data) < size:
+            raise ConnectionError("a cut body is no request")
+        return data
 
     def answer(self) -> None:
         """Note the request and reply."""

@@ -26,7 +26,8 @@ class Body:
         self._wire = wire
         self._by = framing.by
         self._left = framing.length
-        self._done = framing.by is Delimiter.NONE
+        empty = framing.by is Delimiter.LENGTH and not framing.length
+        self._done = empty or framing.by is Delimiter.NONE
 
     def ended(self) -> bool:
         """Say whether all of it has been read."""

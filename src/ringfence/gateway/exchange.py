@@ -58,7 +58,8 @@ class Exchange:
     client_keeps: bool = False
     upstream: Upstream | None = None
     error: str = "revoked"
-    digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)
+    address: str | None = None
+    sent_sha256: str | None = None
 
     def __post_init__(self) -> None:
         self.redactor = Redactor(self.step.values)
@@ -77,6 +78,7 @@ class Exchange:
                 upstream = await connect(
                     self.services, self.admitted.incoming.origin, self.admitted.addresses
                 )
+            self.address = upstream.address
             if await self._carry(upstream):
                 self.upstream, upstream = upstream, None
             self.error = ""
@@ -147,7 +149,8 @@ class Exchange:
                 "status": self.status,
                 "bytes_up": self.bytes_up,
                 "bytes_down": self.bytes_down,
-                "body_sha256": self.admitted.incoming.body_sha256 or self.digest.hexdigest(),
+                "body_sha256": self.sent_sha256,
+                "address": self.address,
                 "ms": round(seconds * 1000),
                 "redactions": self.redactor.count,
                 "error": self.error or None,
@@ -167,6 +170,7 @@ class Exchange:
         )
         if incoming.complete:
             self.bytes_up = len(incoming.read)
+            self.sent_sha256 = incoming.body_sha256
             await self._reply(upstream)
             return self.keep_alive
         upload = asyncio.create_task(self._upload(upstream, framing))
@@ -213,7 +217,7 @@ class Exchange:
     async def _upload(self, upstream: Upstream, framing: Framing) -> None:
         """Send a body that was not read before the decision, watching for placeholders."""
         incoming, admitted = self.admitted.incoming, self.admitted
-        digest = self.digest
+        digest = hashlib.sha256()
         piece = incoming.read
         try:
             while True:
@@ -230,6 +234,7 @@ class Exchange:
                 piece = await incoming.body.read()
             if framing.by is Delimiter.CHUNKED:
                 upstream.wire.write(LAST_CHUNK)
+            self.sent_sha256 = digest.hexdigest()
         except BaseException:
             upstream.wire.abort()
             raise
