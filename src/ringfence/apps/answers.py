@@ -21,7 +21,7 @@ from ringfence.chain.words import Json
 from ringfence.control.reviews import Review, ReviewKind, ReviewStatus, judge_answer
 from ringfence.policy.decision import Decision
 from ringfence.sandbox.merge import apply
-from ringfence.sandbox.workspace import change_from_json, read_change
+from ringfence.sandbox.held import change_from_json, read_change
 from ringfence.store.state import StateStore
 
 MAX_SHOWN_BYTES = 16 * 1024**2

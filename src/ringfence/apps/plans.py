@@ -109,7 +109,7 @@ def build_plan(
     directory = workspace_directory(agent, facts)
     resolved = command_mounts(argv[0], search=facts.search)
     command = Command(
-        argv=(resolved.path, *argv[1:]),
+        argv=(resolved.path_inside, *argv[1:]),
         mounts=resolved.mounts,
         terminal=agent.type is AgentType.CLI,
         env=env,

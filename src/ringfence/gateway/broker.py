@@ -135,13 +135,15 @@ class Broker:
 
     def _handle(self, message: Message, fd: int | None) -> None:
         """Carry out one control message. Raises ValueError for one that does not exist."""
-        if (message["kind"] == "open") != (fd is not None):
+        if (message["kind"] == "attach") != (fd is not None):
             if fd is not None:
                 os.close(fd)
-            raise ValueError("a listener comes with open, and only there")
+            raise ValueError("a listener comes with attach, and only there")
         match message["kind"]:
-            case "open" if fd is not None:
-                task = self._loop.create_task(self._open(message, socket.socket(fileno=fd)))
+            case "open":
+                self._open(message)
+            case "attach" if fd is not None:
+                task = self._loop.create_task(self._attach(message, socket.socket(fileno=fd)))
                 self._opening.add(task)
                 task.add_done_callback(self._opening.discard)
             case "close":
@@ -166,16 +168,11 @@ class Broker:
             "turned_away": self._turned_away,
         }
 
-    async def _open(self, message: Message, listener: socket.socket) -> None:
+    def _open(self, message: Message) -> None:
         """Open a step and answer with the certificate its box has to trust."""
         try:
-            step = self._step(route_from_json(table(message, "route")), listener)
-            listener.setblocking(False)  # noqa: FBT003 - the name is the socket's
-            step.server = await asyncio.start_server(
-                lambda reader, writer: self._accept(step, reader, writer), sock=listener
-            )
-        except (ValueError, OSError) as error:
-            listener.close()
+            step = self._step(route_from_json(table(message, "route")))
+        except ValueError as error:
             self._services.journal.send({"kind": "failed", "reason": str(error)})
             return
         self._steps[step.key] = step
@@ -183,16 +180,35 @@ class Broker:
         step.expiry = self._loop.call_later(max(0.0, left), self._close, step.key)
         self._services.journal.send({"kind": "opened", "authority": step.authority.pem})
 
-    def _step(self, route: Route, listener: socket.socket) -> Step:
+    def _step(self, route: Route) -> Step:
         """Build a step. Raises ValueError when it is open already or names a malformed host."""
-        if not listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-            raise ValueError("the descriptor is no listening socket")
         if (route.run, route.step) in self._steps:
             raise ValueError("the step is already open")
         patterns = [rule.host for rule in route.grant.network]
         patterns += [use.host for use in route.grant.secrets]
         authority = Authority(patterns, now=_now())
         return Step(route=route, authority=authority, clock=_now)
+
+    async def _attach(self, message: Message, listener: socket.socket) -> None:
+        """Begin to serve an open step on the socket its box listens on."""
+        try:
+            step = self._steps.get((text(message, "run"), text(message, "step")))
+            if step is None or step.server is not None:
+                raise ValueError("no step waits for this listener")  # noqa: TRY301 - one answer
+            if not listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                raise ValueError("the descriptor is no listening socket")  # noqa: TRY301 - same
+            listener.setblocking(False)  # noqa: FBT003 - the name is the socket's
+            opened = step
+            step.server = await asyncio.start_server(
+                lambda reader, writer: self._accept(opened, reader, writer), sock=listener
+            )
+        except (ValueError, OSError) as error:
+            listener.close()
+            self._services.journal.send({"kind": "failed", "reason": str(error)})
+            return
+        if step.closed:
+            step.server.close()
+        self._services.journal.send({"kind": "attached"})
 
     def _accept(
         self, step: Step, reader: asyncio.StreamReader, writer: asyncio.StreamWriter

@@ -122,16 +122,15 @@ class Broker:
         """The process id."""
         return self._process.pid
 
-    def open_step(  # noqa: PLR0917 - in the order in which a step comes to have them
+    def open_step(
         self,
         run: str,
         agent: str,
         step: str,
-        listener_fd: int,
         grant: Grant,
         leases: Sequence[LiveLease],
     ) -> StepRoute:
-        """Let the broker serve one step on its listening socket; the caller keeps its own fd.
+        """Make one step known to the broker; its box needs the bundle before it can start.
 
         Raises InputError when the broker refuses the route, Unavailable when it does not answer.
         """
@@ -142,10 +141,20 @@ class Broker:
             raise InputError("route-too-large", str(error), hint="use fewer rules") from None
         with self._asking:
             self._routes.add((run, step, agent))
-            answer = self._ask(datagram, "opened", listener_fd)
+            answer = self._ask(datagram, "opened")
         authority = text(answer, "authority")
         bundle = bundle_pem(system_roots(), self._settings.extra_roots_pem, authority)
         return StepRoute(run=run, step=step, ca_pem=bundle, authority_pem=authority)
+
+    def attach(self, run: str, step: str, listener_fd: int) -> None:
+        """Let the broker serve an open step on its box's listening socket; the caller keeps its fd.
+
+        Raises InputError when no such step waits or the fd does not listen, Unavailable when the
+        broker does not answer.
+        """
+        with self._asking:
+            datagram = encode({"kind": "attach", "run": run, "step": step})
+            self._ask(datagram, "attached", listener_fd)
 
     def close_step(self, run: str, step: str) -> None:
         """End a step's route: listener, connections and leases. Harmless when it has ended.

@@ -20,7 +20,8 @@ from ringfence.policy.decide import decide_closed
 from ringfence.policy.decision import Decision, Verdict
 from ringfence.policy.grant import Grant
 from ringfence.sandbox.merge import apply
-from ringfence.sandbox.workspace import Change, change_to_json, changes
+from ringfence.sandbox.held import change_to_json
+from ringfence.sandbox.workspace import Change, changes
 
 EVENTS = {
     Verdict.ALLOW: EventName.MERGE_APPLY,
