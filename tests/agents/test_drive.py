@@ -78,12 +78,10 @@ def test_an_agent_that_never_ends_is_ended(harness: Any, *, terminal: bool) -> N
     script = (
         "import signal, time\n"
         "for s in (1, 2, 3, 15): signal.signal(s, signal.SIG_IGN)\n"
-        "print('up', flush=True)\n"
         "while True: time.sleep(1)\n"
     )
-    result = harness.run(script, terminal=terminal, wall_seconds=0.5)
+    result = harness.run(script, terminal=terminal, wall_seconds=1)
     assert (result.code, result.ended_by) == (137, TIMED_OUT)
-    assert b"up" in result.stdout_tail
 
 
 @BOTH
@@ -103,6 +101,7 @@ def test_a_stop_request_ends_the_agent(harness: Any, *, terminal: bool) -> None:
     script = "import time\nprint('up', flush=True)\ntime.sleep(60)"
     result = harness.run(script, terminal=terminal, on_line=lambda _: harness.stop.set())
     assert result.ended_by == CANCELLED
+    assert b"up" in result.stdout_tail
 
 
 @BOTH

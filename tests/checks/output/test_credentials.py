@@ -30,6 +30,20 @@ def test_what_is_no_credential_is_not_reported(pair: tuple[CredentialRule, Sampl
     assert scan(pair[1].text) == ()
 
 
+@pytest.mark.parametrize(
+    "before", [b"KEY=", b"?k=", b'"', b"foo\\n", b"\\u0022", b"a%3D", b"\x1b[1m", b"\x1b[31m", b"/"]
+)
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
+def test_what_stands_before_a_credential_does_not_hide_it(
+    rule: CredentialRule, before: bytes
+) -> None:
+    """Assignments, URLs, JSON, percent codes and terminal colours are where credentials stand."""
+    sample = rule.bad[0].text
+    found = next(found for found in find(sample) if found.rule is rule)
+    text = before + sample[found.start : found.end] + b"\\n"
+    assert rule.id in [finding.check for finding in scan(text)]
+
+
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
 def test_every_rule_carries_samples(rule: CredentialRule) -> None:
     """Two it must report and two it must not, at least."""

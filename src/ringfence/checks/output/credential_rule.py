@@ -19,6 +19,13 @@ from ringfence.checks.finding import Severity
 
 _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
+# Where a token may begin: not inside a longer word, but right after an escape, whose last letter
+# is no part of the word: JSON's backslash-n, a percent code, a terminal colour.
+BOUNDARY = (
+    rb"(?:(?<![A-Za-z0-9_-])|(?<=\\[nrtbf])|(?<=\\u00[0-9a-fA-F]{2})|(?<=%[0-9a-fA-F]{2})"
+    rb"|(?<=\x1b\[[0-9]m)|(?<=\x1b\[[0-9]{2}m))"
+)
+
 _PLACEHOLDER = re.compile(
     rb"(?:x{4,}|\xe2\x80\xa6|\*{3,}|\.{3,}|0{8,}|1{8,}|a{8,}|1234567890|abcdefgh"
     rb"|example|placeholder|change_?me|your[-_ ]|dummy|redacted|fake|sample|insert)"

@@ -3,7 +3,7 @@
 import re
 
 from ringfence.checks.finding import Severity
-from ringfence.checks.output.credential_rule import CredentialRule, Sample, random_enough
+from ringfence.checks.output.credential_rule import BOUNDARY, CredentialRule, Sample, random_enough
 
 _BODY = b"mZ7-kQ3xWv_9RtL2nYb8JcD5sHf4Gp6T"
 
@@ -14,7 +14,7 @@ KEY = CredentialRule(
     fix="keep it with `ringfence secrets set NAME` and bind it to api.anthropic.com in `secrets:`",
     keywords=(b"sk-ant-",),
     pattern=re.compile(
-        rb"(?<![A-Za-z0-9_-])(?P<value>sk-ant-[a-z]{2,8}[0-9]{2}-[A-Za-z0-9_-]{80,128}+)"
+        BOUNDARY + rb"(?P<value>sk-ant-[a-z]{2,8}[0-9]{2}-[A-Za-z0-9_-]{80,128}+)"
         rb"(?![A-Za-z0-9_-])"
     ),
     confirm=random_enough(Severity.CRITICAL),

@@ -8,6 +8,7 @@ import re
 
 from ringfence.checks.finding import Severity
 from ringfence.checks.output.credential_rule import (
+    BOUNDARY,
     CredentialRule,
     Sample,
     entropy,
@@ -34,7 +35,7 @@ ACCESS_KEY = CredentialRule(
     why="An access key id names an account, and its secret is seldom far away.",
     fix=_FIX,
     keywords=(b"AKIA", b"ASIA"),
-    pattern=re.compile(rb"(?<![A-Za-z0-9+/=_-])(?P<value>A[KS]IA[A-Z2-7]{16})(?![A-Za-z0-9+/=_-])"),
+    pattern=re.compile(BOUNDARY + rb"(?P<value>A[KS]IA[A-Z2-7]{16})(?![A-Za-z0-9])"),
     confirm=random_enough(Severity.HIGH),
     bad=(
         Sample(text=b"aws_access_key_id = " + _ID, note="a long-term id"),

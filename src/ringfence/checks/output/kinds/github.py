@@ -10,6 +10,7 @@ import re
 
 from ringfence.checks.finding import Severity
 from ringfence.checks.output.credential_rule import (
+    BOUNDARY,
     CredentialRule,
     Sample,
     crc32_base62,
@@ -37,7 +38,7 @@ TOKEN = CredentialRule(
     fix=_FIX,
     keywords=(b"ghp_", b"gho_", b"ghu_", b"ghs_", b"ghr_"),
     pattern=re.compile(
-        rb"(?<![A-Za-z0-9_])(?P<value>gh[pousr]_(?P<body>[A-Za-z0-9]{36}))(?![A-Za-z0-9_])"
+        BOUNDARY + rb"(?P<value>gh[pousr]_(?P<body>[A-Za-z0-9]{36}))(?![A-Za-z0-9_])"
     ),
     confirm=_checked,
     bad=(
@@ -59,7 +60,7 @@ FINE_GRAINED = CredentialRule(
     fix=_FIX,
     keywords=(b"github_pat_",),
     pattern=re.compile(
-        rb"(?<![A-Za-z0-9_])(?P<value>github_pat_[A-Za-z0-9]{22}_[A-Za-z0-9]{59})(?![A-Za-z0-9_])"
+        BOUNDARY + rb"(?P<value>github_pat_[A-Za-z0-9]{22}_[A-Za-z0-9]{59})(?![A-Za-z0-9_])"
     ),
     confirm=random_enough(Severity.CRITICAL),
     bad=(
@@ -81,9 +82,7 @@ NPM = CredentialRule(
     why="It publishes packages in its owner's name.",
     fix=_FIX,
     keywords=(b"npm_",),
-    pattern=re.compile(
-        rb"(?<![A-Za-z0-9_])(?P<value>npm_(?P<body>[A-Za-z0-9]{36}))(?![A-Za-z0-9_])"
-    ),
+    pattern=re.compile(BOUNDARY + rb"(?P<value>npm_(?P<body>[A-Za-z0-9]{36}))(?![A-Za-z0-9_])"),
     confirm=_checked,
     bad=(
         Sample(text=b"//registry.test/:_authToken=npm_" + _TOKEN, note="in .npmrc"),

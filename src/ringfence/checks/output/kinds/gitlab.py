@@ -7,7 +7,7 @@ letters of length and checksum.
 import re
 
 from ringfence.checks.finding import Severity
-from ringfence.checks.output.credential_rule import CredentialRule, Sample, random_enough
+from ringfence.checks.output.credential_rule import BOUNDARY, CredentialRule, Sample, random_enough
 
 _BODY = b"Jx7-qR2mW_9vKc4TzB8n"
 
@@ -18,7 +18,7 @@ TOKEN = CredentialRule(
     fix="keep it with `ringfence secrets set NAME` and bind it to the server's host in `secrets:`",
     keywords=(b"glpat-", b"gldt-", b"glrt-", b"glcbt-", b"glptt-", b"gloas-", b"glsoat-"),
     pattern=re.compile(
-        rb"(?<![A-Za-z0-9_-])(?P<value>gl(?:pat|dt|rt|cbt|ptt|oas|soat)-"
+        BOUNDARY + rb"(?P<value>gl(?:pat|dt|rt|cbt|ptt|oas|soat)-"
         rb"[A-Za-z0-9_-]{20,300}+(?:\.[0-9a-z]{2}[0-9a-z]{7})?)(?![A-Za-z0-9_-])"
     ),
     confirm=random_enough(Severity.CRITICAL),

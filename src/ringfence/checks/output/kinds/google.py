@@ -3,7 +3,7 @@
 import re
 
 from ringfence.checks.finding import Severity
-from ringfence.checks.output.credential_rule import CredentialRule, Sample, random_enough
+from ringfence.checks.output.credential_rule import BOUNDARY, CredentialRule, Sample, random_enough
 
 _BODY = b"Sy" + b"C7kQ2xW_9vRt-L4nYb8JcD5sHf3Gp6T1m"
 
@@ -14,7 +14,7 @@ KEY = CredentialRule(
     fix="keep it with `ringfence secrets set NAME` and bind it to the API's host in `secrets:`",
     keywords=(b"AIza", b"GOCSPX-"),
     pattern=re.compile(
-        rb"(?<![A-Za-z0-9_-])(?P<value>AIza[A-Za-z0-9_-]{35}|GOCSPX-[A-Za-z0-9_-]{28})"
+        BOUNDARY + rb"(?P<value>AIza[A-Za-z0-9_-]{35}|GOCSPX-[A-Za-z0-9_-]{28})"
         rb"(?![A-Za-z0-9_-])"
     ),
     confirm=random_enough(Severity.HIGH),

@@ -6,7 +6,7 @@ import json
 import re
 
 from ringfence.checks.finding import Severity
-from ringfence.checks.output.credential_rule import CredentialRule, Sample
+from ringfence.checks.output.credential_rule import BOUNDARY, CredentialRule, Sample
 
 
 def _part(value: dict[str, str]) -> bytes:
@@ -35,7 +35,7 @@ TOKEN = CredentialRule(
     fix="keep it with `ringfence secrets set NAME`; better, give the agent a short-lived one",
     keywords=(b"eyJ",),
     pattern=re.compile(
-        rb"(?<![A-Za-z0-9_.=-])(?P<value>(?P<header>eyJ[A-Za-z0-9_-]{10,1024}+)"
+        BOUNDARY + rb"(?P<value>(?P<header>eyJ[A-Za-z0-9_-]{10,1024}+)"
         rb"\.eyJ[A-Za-z0-9_-]{8,16384}+\.[A-Za-z0-9_-]{22,1024}+)"
     ),
     confirm=_signed,

@@ -3,7 +3,7 @@
 import re
 
 from ringfence.checks.finding import Severity
-from ringfence.checks.output.credential_rule import CredentialRule, Sample, random_enough
+from ringfence.checks.output.credential_rule import BOUNDARY, CredentialRule, Sample, random_enough
 
 # Newer keys carry this mark in the middle ("OpenAI" in base64).
 _MARK = b"T3Blbk" + b"FJ"
@@ -16,7 +16,7 @@ KEY = CredentialRule(
     fix="keep it with `ringfence secrets set NAME` and bind it to api.openai.com in `secrets:`",
     keywords=(b"sk-",),
     pattern=re.compile(
-        rb"(?<![A-Za-z0-9_-])(?P<value>sk-(?:(?:proj|svcacct|admin)-[A-Za-z0-9_-]{40,200}+"
+        BOUNDARY + rb"(?P<value>sk-(?:(?:proj|svcacct|admin)-[A-Za-z0-9_-]{40,200}+"
         rb"|[A-Za-z0-9]{48}))(?![A-Za-z0-9_-])"
     ),
     confirm=random_enough(Severity.CRITICAL),

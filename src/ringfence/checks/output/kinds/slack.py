@@ -3,7 +3,7 @@
 import re
 
 from ringfence.checks.finding import Severity
-from ringfence.checks.output.credential_rule import CredentialRule, Sample, random_enough
+from ringfence.checks.output.credential_rule import BOUNDARY, CredentialRule, Sample, random_enough
 
 _TAIL = b"vN4kQz8RtW2xLb6YpC9mJd3H"
 _NUMBERS = b"2419873650" + b"12-" + b"3870264915" + b"47-"
@@ -15,7 +15,7 @@ TOKEN = CredentialRule(
     fix="keep it with `ringfence secrets set NAME` and bind it to slack.com in `secrets:`",
     keywords=(b"xoxb-", b"xoxp-", b"xoxa-", b"xoxr-", b"xoxs-", b"xapp-"),
     pattern=re.compile(
-        rb"(?<![A-Za-z0-9_-])(?P<value>(?:xox[bpars]-(?:[0-9]{1,2}-)?(?:[0-9]{9,14}-){1,3}+"
+        BOUNDARY + rb"(?P<value>(?:xox[bpars]-(?:[0-9]{1,2}-)?(?:[0-9]{9,14}-){1,3}+"
         rb"|xapp-[0-9]-[A-Z0-9]{8,12}-[0-9]{9,14}-)[A-Za-z0-9]{20,72}+)(?![A-Za-z0-9_-])"
     ),
     confirm=random_enough(Severity.CRITICAL),

@@ -3,7 +3,7 @@
 import re
 
 from ringfence.checks.finding import Severity
-from ringfence.checks.output.credential_rule import CredentialRule, Sample, looks_made_up
+from ringfence.checks.output.credential_rule import BOUNDARY, CredentialRule, Sample, looks_made_up
 
 
 def _live_or_test(match: re.Match[bytes]) -> Severity | None:
@@ -22,7 +22,7 @@ KEY = CredentialRule(
     fix="keep it with `ringfence secrets set NAME` and bind it to api.stripe.com in `secrets:`",
     keywords=(b"sk_live_", b"rk_live_", b"sk_test_", b"rk_test_", b"whsec_"),
     pattern=re.compile(
-        rb"(?<![A-Za-z0-9_])(?P<value>(?:[sr]k_(?:live|test)_[A-Za-z0-9]{24,120}+"
+        BOUNDARY + rb"(?P<value>(?:[sr]k_(?:live|test)_[A-Za-z0-9]{24,120}+"
         rb"|whsec_[A-Za-z0-9+/]{32,64}+))(?![A-Za-z0-9_])"
     ),
     confirm=_live_or_test,
