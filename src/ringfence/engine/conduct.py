@@ -64,6 +64,12 @@ class StepPort(Protocol):
     def perform(self, run: str, commands: Sequence[Recorded]) -> None:
         """Put these on the record, in order, and queue what they ask for; idempotent."""
 
+    def waiting(self, run: str, *, for_people: bool) -> None:
+        """Take note that the run waits, and whether only a person can move it.
+
+        Comes again on replay, once for every event, in quick succession.
+        """
+
     def stop(self, run: str, agent: str) -> None:
         """Make the agent's running or coming step end; harmless when there is none."""
 
@@ -113,6 +119,7 @@ class Conductor:
         try:
             while not run.finished:
                 self._carry_out(ctx, commands, timers, now)
+                self._steps.waiting(ctx.id, for_people=run.only_people)
                 commands = run.handle(_next_event(ctx, timers))
                 if any(isinstance(command, StartTimer) for command in commands):
                     now = ctx.now()

@@ -64,6 +64,12 @@ class Run:
         """Say whether `FinishRun` was given."""
         return self._finished
 
+    @property
+    def only_people(self) -> bool:
+        """Say whether nothing but a person's answer (or the run's time limit) can move the run."""
+        active = [state for state in self._states.values() if state in ACTIVE]
+        return not self._finished and bool(active) and set(active) == {State.REVIEWING}
+
     def state(self, agent: str) -> State:
         """Give where the agent stands. Raises KeyError for a name the chain does not have."""
         return self._states[agent]

@@ -10,18 +10,21 @@ Invariants:
 It does not know what is stored. A connection must not be carried over a fork.
 """
 
+import errno
 import os
 import sqlite3
 import stat
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from ringfence.chain.errors import Unavailable
 
 BUSY_SECONDS: Final = 10.0
+_creating = threading.Lock()
 
 _FAILURES: Final = {
     sqlite3.SQLITE_BUSY: ("store-busy", "another process holds the file; try again"),
@@ -154,17 +157,21 @@ def _classify(error: sqlite3.Error) -> tuple[str, str, str]:
 
 
 def _claim(path: Path) -> None:
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+    """Make the file if it is new, and insist that it is ours alone.
+
+    An existing file is only looked at: opening and closing it would drop the advisory locks that
+    other connections of this process hold on it, and the next process to close it would then take
+    itself for the last and remove a live write-ahead log (sqlite.org/howtocorrupt.html, 2.2).
+    """
     try:
-        descriptor = os.open(path, flags, 0o600)
+        with _creating:
+            facts = _look(path)
     except OSError as error:
         raise Unavailable(
             "store-unopenable",
             f"{path} cannot be opened ({error.strerror})",
             hint="check the directory and its permissions; a symbolic link is not followed",
         ) from None
-    with closing(os.fdopen(descriptor, "rb")):
-        facts = os.fstat(descriptor)
     if not stat.S_ISREG(facts.st_mode) or facts.st_uid != os.geteuid():
         raise Unavailable(
             "store-exposed", f"{path} is not a file of this user", hint=f"move {path} away"
@@ -173,6 +180,19 @@ def _claim(path: Path) -> None:
         raise Unavailable(
             "store-exposed", f"{path} is open to other users", hint=f"chmod 600 {path}"
         )
+
+
+def _look(path: Path) -> os.stat_result:
+    with suppress(FileNotFoundError):
+        facts = path.stat(follow_symlinks=False)
+        if stat.S_ISLNK(facts.st_mode):
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+        return facts
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    # Somebody else may have made it since; what counts is what is there.
+    with suppress(FileExistsError):
+        os.close(os.open(path, flags, 0o600))
+    return path.stat(follow_symlinks=False)
 
 
 def _use_wal(connection: sqlite3.Connection, busy_seconds: float) -> None:

@@ -5,7 +5,7 @@ Invariants:
 2. A step that was told to stop ends soon, also when the telling came before the start.
 """
 
-import threading
+import time
 from collections.abc import Sequence
 from hashlib import sha256
 from typing import assert_never
@@ -32,7 +32,7 @@ class Supervisor:
     def __init__(self, world: World) -> None:
         self._world = world
         self._steps = StepRunner(world)
-        self.parked = threading.Event()
+        self.parked_since: float | None = None
 
     def execute(self, run: str, agent: str, attempt: int, *, resumed: bool) -> StepEvent:
         """Run one attempt; one that may have been started before is reaped first."""
@@ -51,10 +51,7 @@ class Supervisor:
     def waiting(self, run: str, *, for_people: bool) -> None:
         """Take note of what the run waits for; only people means it can be left alone."""
         if run == self._world.row.id:
-            if for_people:
-                self.parked.set()
-            else:
-                self.parked.clear()
+            self.parked_since = time.monotonic() if for_people else None
 
     def perform(self, run: str, commands: Sequence[Recorded]) -> None:
         """Record and queue what the run asked for."""

@@ -1,6 +1,7 @@
 """Watching a run: messages from people go in, the end or the rest comes out."""
 
 import threading
+import time
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from ringfence.store.state import StateStore
 
 POLL_SECONDS = 0.05
+REST_SECONDS = 0.3
 EXPIRY_CHECK = timedelta(seconds=1)
 
 
@@ -56,7 +58,7 @@ class Watcher:
                 self._expire(state)
                 if self._cancel.is_set():
                     self._signal_cancel(world.row.starter, "interrupted")
-                if self._supervisor.parked.is_set() and self._rests(state):
+                if self._rests(state):
                     state.set_status(world.row.id, RunStatus.WAITING, now=world.now())
                     tell("end", status=RunStatus.WAITING.value, reason="")
                     return 0
@@ -68,7 +70,11 @@ class Watcher:
         return load(data, file=file, variables=dict(self._world.row.variables))
 
     def _rests(self, state: "StateStore") -> bool:
-        if self._world.row.settings.get("wait"):
+        since = self._supervisor.parked_since
+        if self._world.row.settings.get("wait") or since is None:
+            return False
+        # While old events are replayed the run passes through its earlier waits in no time.
+        if time.monotonic() - since < REST_SECONDS:
             return False
         # An answer that came while the runner was busy is delivered before it may rest.
         return not state.inbox(self._world.row.id, after=self._read)
@@ -90,7 +96,7 @@ class Watcher:
         for seq, message in messages:
             match message:
                 case {"type": "review", "key": str(key), "approved": bool(approved)}:
-                    self._supervisor.parked.clear()
+                    self._supervisor.parked_since = None
                     event = encode_event(ReviewDecided(review=key, approved=approved))
                     self._engine.signal(run, event, key=f"inbox:{seq}")
                 case {"type": "cancel", "by": str(by), "reason": str(reason)}:
@@ -99,7 +105,7 @@ class Watcher:
 
     def _signal_cancel(self, by: str, reason: str) -> None:
         self._cancel.clear()
-        self._supervisor.parked.clear()
+        self._supervisor.parked_since = None
         event = encode_event(CancelRequested(by=by, reason=reason))
         self._engine.signal(self._world.row.id, event, key="cancel")
 
