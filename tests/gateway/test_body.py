@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - raw bodies read better in one piece
 """Bodies end where their head says."""
 
 import asyncio

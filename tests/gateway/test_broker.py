@@ -1,6 +1,8 @@
+# ruff: noqa: E501, PLR0917, PT012 - fixtures are arguments; what breaks off may break at either call
 """The process: it ends what it is told to end, and itself when nobody listens."""
 
 import contextlib
+import datetime as dt
 import os
 import signal
 import socket
@@ -9,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,9 @@ import pytest
 
 from ringfence.audit.record import EventName
 from ringfence.chain.errors import InputError, Unavailable
+from ringfence.chain.words import Merge
 from ringfence.gateway.messages import encode
+from ringfence.policy.grant import Grant
 
 Make = Callable[..., Any]
 
@@ -184,11 +189,11 @@ def test_the_broker_holds_no_privilege(world: Any) -> None:
         assert set(uids) == set(gids) == {"199999"}
         assert status["Groups"].strip() == ""
         assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == 0
-        assert os.stat(f"/proc/{world.broker.pid}/environ").st_uid == 0  # not dumpable
+        assert Path(f"/proc/{world.broker.pid}/environ").stat().st_uid == 0  # not dumpable
     else:
         assert set(uids) == {str(os.getuid())}
         with pytest.raises(PermissionError):
-            open(f"/proc/{world.broker.pid}/environ").close()
+            Path(f"/proc/{world.broker.pid}/environ").read_bytes()
     assert status["NoNewPrivs"].strip() == "1"
 
 
@@ -207,11 +212,6 @@ def test_a_descriptor_that_does_not_listen_is_refused(world: Any, rule: Make) ->
 
 def grant_of(world: Any, *rules: Any) -> tuple[Any, tuple[()]]:
     """Give a grant without secrets, and no leases."""
-    import datetime as dt
-
-    from ringfence.chain.words import Merge
-    from ringfence.policy.grant import Grant
-
     return Grant(
         run="r1", agent="a", until=dt.datetime.now(dt.UTC) + dt.timedelta(minutes=1), emits=(),
         network=rules, secrets=(), env={}, workspace=None, merge=Merge.HOLD, isolation="",
@@ -220,8 +220,6 @@ def grant_of(world: Any, *rules: Any) -> tuple[Any, tuple[()]]:
 
 def test_connections_of_a_step_are_bounded(start: Make, settings: Any, rule: Make) -> None:
     """One step cannot take them all, and another step still gets its own."""
-    from dataclasses import replace
-
     world = start(limits=replace(settings.limits, connections=2))
     first, second = world.open(rule("forge.test", 443)), world.open(rule("forge.test", 443))
     held = [first.connect() for _ in range(2)]

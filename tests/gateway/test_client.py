@@ -1,3 +1,4 @@
+# ruff: noqa: E501, PLR0917, PT012 - command lines read better in one piece
 """No record, no egress; and the clients people really use get through."""
 
 import io
@@ -15,8 +16,9 @@ from typing import Any
 import pytest
 
 from ringfence.audit.record import EventName, Record
-from ringfence.chain.errors import InputError, Unavailable
+from ringfence.chain.errors import InputError, InternalError, Unavailable
 from ringfence.gateway.client import Broker
+from ringfence.gateway.messages import record_from_json
 
 Make = Callable[..., Any]
 
@@ -84,9 +86,6 @@ def test_no_acknowledgement_in_time_ends_the_broker(
 
 def test_a_record_of_a_step_that_was_not_opened_is_not_believed(shared: Any) -> None:
     """A broker that was taken over cannot write into other runs."""
-    from ringfence.chain.errors import InternalError
-    from ringfence.gateway.messages import record_from_json
-
     record = record_from_json({
         "time": "2026-11-21T12:00:00+00:00", "event": "egress.allow", "actor": "broker",
         "run": "other", "step": "writer#1", "agent": "writer",
@@ -119,13 +118,18 @@ def test_the_bundle_has_the_system_roots_the_operators_and_ours(
     assert route.ca_pem.endswith(route.authority_pem)
 
 
+PYTHON = """
+import sys, urllib.request as u
+asked = u.Request(sys.argv[2], headers={"Authorization": "Bearer " + sys.argv[1]})
+print(u.urlopen(asked).read())
+"""
+
 CLIENTS = {
     "curl": ["curl", "-sS", "-H", "Authorization: Bearer {p}", "{url}"],
     "wget": ["wget", "-q", "-O", "-", "--header", "Authorization: Bearer {p}", "{url}"],
     "python": [
         sys.executable, "-c",
-        "import sys, urllib.request as u;"
-        "print(u.urlopen(u.Request(sys.argv[2], headers={'Authorization': 'Bearer ' + sys.argv[1]})).read())",
+        PYTHON,
         "{p}", "{url}",
     ],
     "git": ["git", "-c", "http.extraHeader=Authorization: Bearer {p}", "clone", "-q", "{git}", "clone"],
@@ -156,11 +160,8 @@ def test_real_clients_get_through(
         "git": f"{base}/repo.git",
         "port": str(forge.port),
     }
-    argv = [
-        arg.format(**fields) if "{" in arg and "headers" not in arg else arg
-        for arg in CLIENTS[client]
-    ]
-    proxy = "http://127.0.0.1:%d" % box.address[1]
+    argv = [arg if arg is PYTHON else arg.format(**fields) for arg in CLIENTS[client]]
+    proxy = f"http://127.0.0.1:{box.address[1]}"
     names = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "GIT_SSL_CAINFO", "CURL_CA_BUNDLE", "PIP_CERT")
     work = tmp_path / "work"
     work.mkdir()

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - raw heads read better in one piece
 """Heads: what is accepted, h11 accepts with the same meaning; the rest is refused."""
 
 import h11
