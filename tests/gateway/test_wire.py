@@ -4,6 +4,7 @@
 import asyncio
 import socket
 import ssl
+import struct
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -141,3 +142,22 @@ def test_a_broken_connection_is_told() -> None:
                 await asyncio.sleep(0)
 
     play(story)
+
+
+def test_saying_goodbye_to_a_peer_that_reset_is_harmless() -> None:
+    """The reset may come between our last read and our close."""
+
+    async def main() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            far = socket.create_connection(server.getsockname())
+            near, _ = server.accept()
+            reader, writer = await asyncio.open_connection(sock=near)
+            wire = Wire(reader, writer, idle=5)
+            far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            far.close()
+            with pytest.raises(OSError, match="not connected"):
+                near.shutdown(socket.SHUT_WR)
+            wire.close()
+            await asyncio.sleep(0)
+
+    asyncio.run(main())
