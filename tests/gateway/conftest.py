@@ -330,7 +330,11 @@ class World:
             env={}, workspace=None, merge=Merge.HOLD, isolation="L3",
         )  # fmt: skip
         listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-        route = self.broker.open_step(run, agent, step, listener.fileno(), grant, leases)
+        try:
+            route = self.broker.open_step(run, agent, step, listener.fileno(), grant, leases)
+        except BaseException:
+            listener.close()
+            raise
         box = Box(run, step, listener, route)
         self.boxes.append(box)
         return box

@@ -1,6 +1,8 @@
+# ruff: noqa: E501 - the tables of tricks read better with one a line
 """Names, protocols and smuggling: every trick is refused and recorded, and nothing gets out."""
 
 import json
+import socket
 import ssl
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -283,8 +285,6 @@ def test_a_held_request_is_refused_with_a_reason(
 
 def test_a_naive_proxy_would_have_been_fronted(start_upstream: Make, outside: Any) -> None:
     """The guard-off proof: without the check the upstream happily serves another Host."""
-    import socket
-
     forge = start_upstream("forge.test")
     context = ssl.create_default_context(cadata=outside.pem)
     with (

@@ -222,13 +222,18 @@ class Broker:
                     self._write(message)
                 else:
                     self._answers.put(message)
-        except (ValueError, OSError):
-            pass  # an unreadable broker is as good as dead
+        except ValueError:
+            self._process.kill()  # a broker that cannot be understood must not go on
+        except OSError:
+            pass  # it is gone, as at the end of the stream
         self._answers.put({"kind": "gone"})
         if self._stopping:
             return
-        self._process.kill()
-        code = self._process.wait()
+        try:
+            code = self._process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            code = self._process.wait()
         if self._on_death is not None:
             self._on_death(code)
 

@@ -193,7 +193,9 @@ def _target(method: str, target: str) -> tuple[Form, str | None, str]:
         raise ValueError("the request target is neither a path nor an http URL")
     cut = min((i for i in (rest.find("/"), rest.find("?")) if i >= 0), default=len(rest))
     authority, path = rest[:cut], rest[cut:]
-    return Form.ABSOLUTE, f"{scheme.lower()}://{authority}", path or "/"
+    if not path.startswith("/"):
+        path = f"/{path}"
+    return Form.ABSOLUTE, f"{scheme.lower()}://{authority}", path
 
 
 def _host(

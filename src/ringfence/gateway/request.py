@@ -149,6 +149,9 @@ def _effect(incoming: Incoming) -> NetEffect:
     head, origin = incoming.head, incoming.origin
     if head.first("upgrade"):
         raise Refused("upgrade-refused", "the connection stays HTTP/1.1 (no WebSocket, no h2c)")
+    for single in ("content-type", "content-encoding"):
+        if sum(name == single for name, _ in head.headers) > 1:
+            raise Refused("request-malformed", f"{single} is given twice")
     return NetEffect(
         host=origin.host.name,
         port=origin.port,
@@ -208,8 +211,6 @@ def _body_overrides(content_type: str, data: bytes) -> bool:
 
 def _operations(incoming: Incoming) -> tuple[str, ...] | None:
     head = incoming.head
-    if len([name for name, _ in head.headers if name in {"content-type", "content-encoding"}]) > 2:
-        return None
     try:
         return operations(
             head.method,

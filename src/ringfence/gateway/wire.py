@@ -223,7 +223,9 @@ class Wire:
                 self._tls.unwrap()
             self._flush()
         if self._writer.can_write_eof() and not self._writer.is_closing():
-            self._writer.write_eof()
+            # The peer may have reset the connection a moment ago.
+            with contextlib.suppress(OSError):
+                self._writer.write_eof()
 
     def close(self) -> None:
         """Close once everything queued is sent."""
