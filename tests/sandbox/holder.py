@@ -96,7 +96,11 @@ def hold(backend: Unlocked, request: dict) -> dict:
         box = backend.start(plan_of(request), streams, request.get("placeholders", {}))
     except RingfenceError as error:
         os.close(write)
-        return {"kind": type(error).__name__, "error": error.to_json(), "out": collect(read).decode()}
+        return {
+            "kind": type(error).__name__,
+            "error": error.to_json(),
+            "out": collect(read).decode(),
+        }
     os.close(write)
     if slave >= 0:
         os.close(slave)
@@ -184,9 +188,7 @@ def main(state: str) -> None:
             case "reap":
                 answer = {"ended": backend.reap(request["mark"])}
             case "stay":
-                box = backend.start(
-                    plan_of(request), Stdio(stdin=0, stdout=2, stderr=2), {}
-                )
+                box = backend.start(plan_of(request), Stdio(stdin=0, stdout=2, stderr=2), {})
                 answer = {"mark": box.mark}
             case _:
                 answer = {}

@@ -200,9 +200,7 @@ def test_a_value_is_not_in_the_arguments_of_bubblewrap(holder) -> None:
         "for p in os.listdir('/proc'):\n"
         "    if p.isdigit(): print('line', open(f'/proc/{p}/cmdline').read())\n"
     )
-    held = holder.python(
-        code, secrets={"TOKEN": "gh"}, placeholders={"gh": "ghp_place" + "holder"}
-    )
+    held = holder.python(code, secrets={"TOKEN": "gh"}, placeholders={"gh": "ghp_place" + "holder"})
     assert "value ghp_placeholder" in held["out"]
     assert "ghp_placeholder" not in held["out"].partition("line")[2]
 
@@ -552,17 +550,17 @@ def test_a_directory_of_root_is_not_given_to_a_box_to_write(new_holder) -> None:
 
 UTILITIES = {
     "python": "/usr/bin/python3 -c 'import ssl, sqlite3, json; print(\"fine\")'",
-    "sqlite": "/usr/bin/python3 -c 'import sqlite3; c = sqlite3.connect(\"a.db\");"
+    "sqlite": '/usr/bin/python3 -c \'import sqlite3; c = sqlite3.connect("a.db");'
     ' c.execute("create table t(x)"); c.execute("insert into t values(1)"); c.commit();'
     ' print("fine")\'',
     "threads": "/usr/bin/python3 -c 'import threading as t; x = [t.Thread(target=len, args=([],))"
-    " for _ in range(30)]; [y.start() for y in x]; [y.join() for y in x]; print(\"fine\")'",
+    ' for _ in range(30)]; [y.start() for y in x]; [y.join() for y in x]; print("fine")\'',
     "multiprocessing": "/usr/bin/python3 -c 'import multiprocessing as m;"
-    " print(\"fine\" if m.Pool(3).map(abs, [-1, -2]) == [1, 2] else 0)'",
+    ' print("fine" if m.Pool(3).map(abs, [-1, -2]) == [1, 2] else 0)\'',
     "git": "git init -q . && git -c user.name=a -c user.email=a@b commit -q --allow-empty -m x"
     " && git log --pretty=tformat:fine",
     "gcc": "printf '#include <stdio.h>\\nint main(){puts(\"fine\");}' > a.c && gcc a.c -o a && ./a",
-    "node": "node -e 'require(\"child_process\").execSync(\"true\"); console.log(\"fine\")'",
+    "node": 'node -e \'require("child_process").execSync("true"); console.log("fine")\'',
     "shell": "find / -maxdepth 1 >/dev/null && tar cf - /etc/passwd 2>/dev/null | tar tf - >/dev/null"
     " && id -un >/dev/null && echo fine",
 }
@@ -577,3 +575,36 @@ def test_ordinary_work_goes_on(holder, tree, name: str) -> None:
     held = holder.box("/bin/sh", "-c", UTILITIES[name], workspace=tree)
     assert held["out"].strip().endswith("fine"), held
     assert held["code"] == 0
+
+
+# --- S20: what is missing refuses, and never weakens ------------------------------------------------
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can lose the grant of root")
+def test_root_without_its_grant_is_refused(new_holder) -> None:
+    """Without CAP_SYS_ADMIN no box starts as root; the message names the grant and the way."""
+    poor = new_holder("poor")
+    held = poor.box("/bin/true")
+    assert held["kind"] == "Refused"
+    assert held["error"]["code"] == "isolation-cap-sys-admin"
+    assert "--cap-add SYS_ADMIN" in held["error"]["hint"]
+
+
+def test_a_host_without_user_namespaces_is_refused(new_holder) -> None:
+    """Where the kernel refuses the namespaces themselves, the start is refused too."""
+    barred = new_holder("barred")
+    held = barred.box("/bin/true")
+    assert held["kind"] == "Refused"
+    assert held["error"]["code"].startswith("isolation-")
+    assert held["error"]["hint"]
+    assert held["out"] == ""
+
+
+def test_a_lost_launcher_is_no_weaker_box(new_holder) -> None:
+    """When the launcher is killed, running boxes end and no new one starts."""
+    bereft = new_holder("own")
+    assert bereft.box("/bin/true")["code"] == 0
+    os.kill(bereft.hello["launcher"], signal.SIGKILL)
+    assert gone(bereft.hello["launcher"])
+    held = bereft.box("/bin/true")
+    assert held["error"]["code"] == "isolation-launcher"
