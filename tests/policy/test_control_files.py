@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ringfence.chain.errors import Position
 from ringfence.chain.words import Access, Merge, Workspace
 from ringfence.policy.control_files import RULES, control_rule, decide_merge, normalise
-from ringfence.policy.decision import Verdict
+from ringfence.policy.decision import Decision, Verdict
 from ringfence.policy.effect import MergeEffect
 from ringfence.policy.grant import Grant
 
@@ -27,7 +27,7 @@ def grant(merge: Merge = Merge.AUTO, access: Access | None = Access.WRITE) -> Gr
     )  # fmt: skip
 
 
-def decide(path: str, kind: str = "file", **more: object):
+def decide(path: str, kind: str = "file", **more: object) -> Decision:
     """Decide about one change under merge: auto."""
     fields = {"mode": 0o644, "target": None} | more
     return decide_merge(MergeEffect(path=path, kind=kind, **fields), grant())
@@ -62,16 +62,30 @@ def test_a_control_file_waits_for_a_person(path: str, kind: str) -> None:
     assert decision.where == WHERE
 
 
-ORDINARY = """
-src/app.py README.md docs/guide.md data/x.json tests/test_app.py .editorconfig main.go lib/index.js
-gitlog.txt digit/a.txt my.github.io/index.html agent.py claude_client.py configure_logging.py
-environment.yml.txt pathfinder.pt makefile_parser.py
-""".split()
+ORDINARY = [
+    "src/app.py",
+    "README.md",
+    "docs/guide.md",
+    "data/x.json",
+    "tests/test_app.py",
+    ".editorconfig",
+    "main.go",
+    "lib/index.js",
+    "gitlog.txt",
+    "digit/a.txt",
+    "my.github.io/index.html",
+    "agent.py",
+    "claude_client.py",
+    "configure_logging.py",
+    "environment.yml.txt",
+    "pathfinder.pt",
+    "makefile_parser.py",
+]
 
 
 @pytest.mark.parametrize("path", ORDINARY)
 def test_an_ordinary_file_follows_the_grant(path: str) -> None:
-    """auto allows, hold asks, discard denies."""
+    """Auto allows, hold asks, discard denies."""
     effect = MergeEffect(path=path, kind="file")
     answers = {
         merge: (d := decide_merge(effect, grant(merge))).rule and (d.verdict, d.rule)

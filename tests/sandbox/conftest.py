@@ -5,7 +5,10 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -74,13 +77,11 @@ class Holder:
 
 
 @pytest.fixture(scope="session")
-def new_holder(tmp_path_factory: pytest.TempPathFactory):
+def new_holder() -> Iterator[Callable[[str], Holder]]:
     """Give a function that starts a holder; what it starts is ended with the session."""
     started = []
 
     def start(identity: str) -> Holder:
-        import tempfile
-
         place = Path(tempfile.mkdtemp(prefix="rf-"))
         place.chmod(0o755)
         source = place / "src"
@@ -105,16 +106,14 @@ IDENTITIES = ["own", "plain"] if os.geteuid() == 0 else ["own"]
 
 
 @pytest.fixture(scope="session", params=IDENTITIES)
-def holder(request: pytest.FixtureRequest, new_holder) -> Holder:
+def holder(request: pytest.FixtureRequest, new_holder: Any) -> Holder:
     """A holder under our own uid, and, when that is root, one under a plain uid too."""
     return new_holder(request.param)
 
 
 @pytest.fixture
-def tree(holder: Holder):
+def tree(holder: Holder) -> Iterator[dict[str, str]]:
     """A small work tree and its layer, owned by whoever holds the boxes."""
-    import tempfile
-
     place = Path(tempfile.mkdtemp(dir=holder.place / "data"))
     work = place / "tree"
     (work / "src").mkdir(parents=True)

@@ -54,11 +54,12 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("file", "text", "name", "fix"), CASES)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case[0])
 def test_a_missing_grant_is_named_with_its_command(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, text: str, name: str, fix: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: tuple[str, str, str, str]
 ) -> None:
     """The box does not start, and the hint is the command that helps."""
+    file, text, name, fix = case
     monkeypatch.setattr("os.geteuid", lambda: 0)
     found = host.facts(fake_proc(tmp_path, **{file: text}))
     with pytest.raises(Refused) as refused:

@@ -6,6 +6,7 @@ import os
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,7 +42,7 @@ def refused(sides: tuple[Path, Path], change: Change) -> str:
     return error.value.code
 
 
-def test_a_file_is_merged_with_its_mode(sides) -> None:
+def test_a_file_is_merged_with_its_mode(sides: Any) -> None:
     """New and replaced files get exactly the approved bytes; the setuid bit never."""
     host, layer = sides
     (host / "old").write_text("1")
@@ -57,7 +58,7 @@ def test_a_file_is_merged_with_its_mode(sides) -> None:
     assert changes(host, layer) == ()
 
 
-def test_missing_parents_are_made(sides) -> None:
+def test_missing_parents_are_made(sides: Any) -> None:
     """Approving a file in a new directory is enough."""
     host, layer = sides
     (layer / "upper/a/b").mkdir(parents=True)
@@ -66,7 +67,7 @@ def test_missing_parents_are_made(sides) -> None:
     assert (host / "a/b/c").read_text() == "x"
 
 
-def test_links_directories_and_deletions_are_merged(sides) -> None:
+def test_links_directories_and_deletions_are_merged(sides: Any) -> None:
     """The other kinds."""
     host, layer = sides
     (host / "gone").write_text("x")
@@ -83,7 +84,7 @@ def test_links_directories_and_deletions_are_merged(sides) -> None:
     assert sorted(os.listdir(host)) == ["d", "l"]
 
 
-def test_a_file_the_host_changed_is_a_conflict(sides) -> None:
+def test_a_file_the_host_changed_is_a_conflict(sides: Any) -> None:
     """Changed, deleted, newly made: nothing of the user's is overwritten."""
     host, layer = sides
     (host / "f").write_text("1")
@@ -99,7 +100,7 @@ def test_a_file_the_host_changed_is_a_conflict(sides) -> None:
     assert os.listdir(host) == ["n"]
 
 
-def test_a_layer_changed_after_approval_is_refused(sides) -> None:
+def test_a_layer_changed_after_approval_is_refused(sides: Any) -> None:
     """Other bytes, more bytes, or a link in place of the file."""
     host, layer = sides
     source = layer / "upper/f"
@@ -117,7 +118,7 @@ def test_a_layer_changed_after_approval_is_refused(sides) -> None:
     assert os.listdir(host) == []
 
 
-def test_a_link_on_the_host_is_never_followed(sides, tmp_path: Path) -> None:
+def test_a_link_on_the_host_is_never_followed(sides: Any, tmp_path: Path) -> None:
     """Neither as a parent nor as the file itself; plain writing would follow both."""
     host, layer = sides
     outside = tmp_path / "outside"
@@ -133,18 +134,18 @@ def test_a_link_on_the_host_is_never_followed(sides, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("raw", ["../x", "/etc/x", "a/../x", "", "a//b", "a\0b", "."])
-def test_a_path_that_is_none_is_refused(sides, raw: str) -> None:
+def test_a_path_that_is_none_is_refused(sides: Any, raw: str) -> None:
     """Even if somebody built such a change."""
     assert refused(sides, Change(path="p", raw=raw, kind="dir", mode=0o755)) == "unsafe-path"
 
 
 @pytest.mark.parametrize("kind", ["device", "fifo", "socket", "unreadable"])
-def test_a_special_file_is_refused(sides, kind: str) -> None:
+def test_a_special_file_is_refused(sides: Any, kind: str) -> None:
     """Approved or not."""
     assert refused(sides, Change(path="p", raw="p", kind=kind)) == "unsafe-file-kind"
 
 
-def test_a_directory_that_is_not_empty_is_not_deleted(sides) -> None:
+def test_a_directory_that_is_not_empty_is_not_deleted(sides: Any) -> None:
     """A file the user made in it meanwhile stays."""
     host, _ = sides
     (host / "d").mkdir()
@@ -154,14 +155,14 @@ def test_a_directory_that_is_not_empty_is_not_deleted(sides) -> None:
     assert refused(sides, change) == "merge-conflict"
 
 
-def test_a_tree_that_is_gone_is_a_conflict(sides, tmp_path: Path) -> None:
+def test_a_tree_that_is_gone_is_a_conflict(sides: Any, tmp_path: Path) -> None:
     """No tree, no merge."""
     with pytest.raises((Refused, Unavailable)):
         apply(tmp_path / "gone", Change(path="p", raw="p", kind="dir", mode=0o755), sides[1])
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
-def test_the_owner_of_the_tree_keeps_it(sides) -> None:
+def test_the_owner_of_the_tree_keeps_it(sides: Any) -> None:
     """As root: a replaced file keeps its owner, a new one gets its directory's."""
     host, layer = sides
     (host / "old").write_text("1")
@@ -177,7 +178,7 @@ def test_the_owner_of_the_tree_keeps_it(sides) -> None:
     assert owners == {"old": 1002, "d": 1001, "new": 1001, "l": 1001}
 
 
-# --- S11: write-back of control files --------------------------------------------------------------
+# --- S11: write-back of control files ---
 
 TARGETS = {
     ".git/hooks/post-checkout": None,
@@ -215,11 +216,12 @@ WAYS = {
     "trailing-dot": 'mkdir -p "$(dirname $T)"; echo evil > "$T."',
     "trailing-space": 'mkdir -p "$(dirname $T)"; echo evil > "$T "',
     "nested": 'mkdir -p "vendor/a/$(dirname $T)"; echo evil > "vendor/a/$T"',
-    "tar": 'mkdir -p "/tmp/t/$(dirname $T)"; echo evil > "/tmp/t/$T"; tar cf - -C /tmp/t . | tar xf -',
+    "tar": 'mkdir -p "/tmp/t/$(dirname $T)"; echo evil > "/tmp/t/$T";'
+    " tar cf - -C /tmp/t . | tar xf -",
     "make-executable": 'mkdir -p "$(dirname $T)"; [ -e $T ] || echo evil > $T; chmod 777 $T',
     "delete": "rm -f $T",
-    "git-config": "git init -q . 2>/dev/null; git config core.hooksPath /tmp; echo evil > $T 2>/dev/null"
-    " || true",
+    "git-config": "git init -q . 2>/dev/null; git config core.hooksPath /tmp;"
+    " echo evil > $T 2>/dev/null || true",
 }
 
 
@@ -254,7 +256,7 @@ def picture(directory: Path) -> dict[str, tuple[int, str]]:
 
 
 @pytest.fixture
-def repository(holder, tree) -> Path:
+def repository(holder: Any, tree: Any) -> Path:
     """The work tree with some of the targets present."""
     directory = Path(tree["directory"])
     for name, text in TARGETS.items():
@@ -268,7 +270,9 @@ def repository(holder, tree) -> Path:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_no_control_file_comes_back_unseen(holder, tree, repository: Path, way: str) -> None:
+def test_no_control_file_comes_back_unseen(
+    holder: Any, tree: Any, repository: Path, way: str
+) -> None:
     """Every target in one way: only the benign line arrives; without the rule evil would too."""
     script = "\n".join(f"T={target}; {WAYS[way]}" for target in TARGETS)
     script += "\necho \"print('two')\" > src/app.py; rm -f src/x src/l; rm -rf src/old"
@@ -284,7 +288,9 @@ def test_no_control_file_comes_back_unseen(holder, tree, repository: Path, way: 
     assert {path for path, rule in rules.items() if rule not in held_back} <= {"vendor", "vendor/a"}
 
 
-def test_an_approved_control_file_is_merged_exactly(holder, tree, repository: Path) -> None:
+def test_an_approved_control_file_is_merged_exactly(
+    holder: Any, tree: Any, repository: Path
+) -> None:
     """A person's yes to one digest brings one file and nothing else; after the fact, a conflict."""
     holder.box(
         "/bin/sh", "-c", "echo fine > AGENTS.md; echo evil > CLAUDE.md", workspace=tree
@@ -298,7 +304,7 @@ def test_an_approved_control_file_is_merged_exactly(holder, tree, repository: Pa
         apply(repository, approved, layer)
 
 
-def test_nothing_runs_on_the_host_while_merging(holder, tree, repository: Path) -> None:
+def test_nothing_runs_on_the_host_while_merging(holder: Any, tree: Any, repository: Path) -> None:
     """A hook, filter or fsmonitor of a hostile .git leaves no trace; git itself would run it."""
     marker = holder.place / "data" / f"ran-{os.urandom(4).hex()}"
     script = f"#!/bin/sh\ntouch {marker}\n"

@@ -3,6 +3,7 @@
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -128,7 +129,7 @@ def test_interpreters_in_a_circle_are_an_error(tmp_path: Path) -> None:
         tools.command_mounts(str(tool), search=[])
 
 
-def test_the_python_of_these_tests_runs_in_a_box(holder) -> None:
+def test_the_python_of_these_tests_runs_in_a_box(holder: Any) -> None:
     """A real interpreter below a home directory works from its own prefix."""
     if holder.identity == "plain" or not os.access(sys.executable, os.X_OK):
         real = "/usr/bin/python3"

@@ -3,7 +3,9 @@
 import hashlib
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,7 +18,7 @@ from ringfence.sandbox.workspace import Bounds, Change, changes, shown
 
 pytestmark = pytest.mark.box
 
-MODES = pytest.mark.parametrize("copy", [False, True], ids=["overlay", "copy"])
+MODES = pytest.mark.parametrize("way", ["overlay", "copy"])
 EMPTY_DIR = hashlib.sha256(b"dir\0").hexdigest()
 
 
@@ -26,10 +28,12 @@ def sha(text: str) -> str:
 
 
 @pytest.fixture
-def edit(holder, tree):
+def edit(holder: Any, tree: Any) -> Callable[..., dict[tuple[str, str], Change]]:
     """Run a shell script in a box on a tree and give its changes by path."""
 
-    def run(script: str, *, copy: bool = False, files: dict[str, str] | None = None, **bounds: int):
+    def run(
+        script: str, *, copy: bool = False, files: dict[str, str] | None = None, **bounds: int
+    ) -> dict[tuple[str, str], Change]:
         for name, text in (files or {}).items():
             path = Path(tree["directory"], name)
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,20 +54,23 @@ def edit(holder, tree):
 
 
 @MODES
-def test_an_unchanged_tree_has_no_changes(edit, copy: bool) -> None:
+def test_an_unchanged_tree_has_no_changes(edit: Any, way: str) -> None:
     """Reading, touching and rewriting the same bytes are no change."""
     assert (
-        edit("cat readme.txt; touch src/app.py; cp readme.txt x; mv x readme.txt", copy=copy) == {}
+        edit(
+            "cat readme.txt; touch src/app.py; cp readme.txt x; mv x readme.txt", copy=way == "copy"
+        )
+        == {}
     )
 
 
 @MODES
-def test_contents_modes_links_and_deletions_are_seen(edit, copy: bool) -> None:
+def test_contents_modes_links_and_deletions_are_seen(edit: Any, way: str) -> None:
     """Each with its digest before and after."""
     found = edit(
         "echo new > new.txt; echo two > readme.txt; chmod +x src/app.py; ln -s app.py src/link;"
         " mkdir -m 700 d; mkfifo p",
-        copy=copy,
+        copy=way == "copy",
     )
     assert found == {
         ("new.txt", "file"): Change(
@@ -87,9 +94,9 @@ def test_contents_modes_links_and_deletions_are_seen(edit, copy: bool) -> None:
 
 
 @MODES
-def test_a_deleted_directory_shows_each_file(edit, copy: bool) -> None:
+def test_a_deleted_directory_shows_each_file(edit: Any, way: str) -> None:
     """So a control file in it cannot vanish under its parent's name, and contents come first."""
-    found = edit("rm -r .git", copy=copy, files={".git/config": "c", ".git/hooks/x": "x"})
+    found = edit("rm -r .git", copy=way == "copy", files={".git/config": "c", ".git/hooks/x": "x"})
     assert list(found) == [
         (".git/config", "deleted"), (".git/hooks/x", "deleted"), (".git/hooks", "deleted"),
         (".git", "deleted"),
@@ -98,11 +105,11 @@ def test_a_deleted_directory_shows_each_file(edit, copy: bool) -> None:
 
 
 @MODES
-def test_renaming_a_parent_and_making_it_anew_hides_nothing(edit, copy: bool) -> None:
+def test_renaming_a_parent_and_making_it_anew_hides_nothing(edit: Any, way: str) -> None:
     """Every file under both names is seen."""
     found = edit(
         "mv .git old; mkdir -p .git/hooks; echo evil > .git/hooks/x; echo c > .git/config",
-        copy=copy,
+        copy=way == "copy",
         files={".git/config": "c\n", ".git/hooks/x": "x"},
     )
     assert found[".git/hooks/x", "file"].before_sha256 == sha("x")
@@ -113,10 +120,11 @@ def test_renaming_a_parent_and_making_it_anew_hides_nothing(edit, copy: bool) ->
 
 
 @MODES
-def test_a_path_that_changes_its_nature_is_deleted_and_made(edit, copy: bool) -> None:
+def test_a_path_that_changes_its_nature_is_deleted_and_made(edit: Any, way: str) -> None:
     """File to directory and back are two changes each."""
     found = edit(
-        "rm readme.txt; mkdir readme.txt; echo a > readme.txt/a; rm -r src; echo s > src", copy=copy
+        "rm readme.txt; mkdir readme.txt; echo a > readme.txt/a; rm -r src; echo s > src",
+        copy=way == "copy",
     )
     assert list(found) == [
         ("readme.txt", "deleted"), ("src/app.py", "deleted"), ("src", "deleted"),
@@ -126,13 +134,15 @@ def test_a_path_that_changes_its_nature_is_deleted_and_made(edit, copy: bool) ->
 
 
 @MODES
-def test_a_file_through_a_link_is_reported_where_it_is(edit, copy: bool) -> None:
+def test_a_file_through_a_link_is_reported_where_it_is(edit: Any, way: str) -> None:
     """A link to a directory does not hide what was written through it."""
-    found = edit("ln -s .git g; echo evil > g/config", copy=copy, files={".git/config": "c"})
+    found = edit(
+        "ln -s .git g; echo evil > g/config", copy=way == "copy", files={".git/config": "c"}
+    )
     assert set(found) == {("g", "symlink"), (".git/config", "file")}
 
 
-def test_a_copy_does_not_undo_what_the_host_changed_meanwhile(holder, tree) -> None:
+def test_a_copy_does_not_undo_what_the_host_changed_meanwhile(holder: Any, tree: Any) -> None:
     """What the agent left alone is no change, whatever the host did to it since."""
     assert holder.box("/bin/true", workspace=tree, copy=True)["code"] == 0
     Path(tree["directory"], "readme.txt").write_text("the user's\n")
@@ -140,11 +150,12 @@ def test_a_copy_does_not_undo_what_the_host_changed_meanwhile(holder, tree) -> N
     assert changes(Path(tree["directory"]), Path(tree["layer"])) == ()
 
 
-def test_odd_names_are_safe_text_and_stay_apart(edit) -> None:
+def test_odd_names_are_safe_text_and_stay_apart(edit: Any) -> None:
     """Newline, escape, backslash and undecodable bytes."""
     found = edit(
         "touch \"$(printf 'a\\nb')\" \"$(printf 'a\\033[2Jb')\" 'a\\\\nb' \"$(printf 'a\\377b')\""
-        " \"$(printf 'a\\342\\200\\256b')\" \"$(printf 'caf\\303\\251')\" \"$(printf 'cafe\\314\\201')\""
+        " \"$(printf 'a\\342\\200\\256b')\" \"$(printf 'caf\\303\\251')\""
+        " \"$(printf 'cafe\\314\\201')\""
     )
     paths = [path for path, _ in found]
     assert len(set(paths)) == 7
@@ -163,7 +174,7 @@ def test_odd_names_are_safe_text_and_stay_apart(edit) -> None:
         ("rm -r many", {"entries": 20}),
     ],
 )
-def test_over_a_bound_there_is_no_answer(edit, script: str, bounds: dict[str, int]) -> None:
+def test_over_a_bound_there_is_no_answer(edit: Any, script: str, bounds: dict[str, int]) -> None:
     """Nothing is merged rather than a part."""
     many = {f"many/{i}": "x" for i in range(40)}
     with pytest.raises(Refused) as refused:
@@ -171,7 +182,7 @@ def test_over_a_bound_there_is_no_answer(edit, script: str, bounds: dict[str, in
     assert refused.value.code == "workspace-over-bound"
 
 
-def test_what_the_owner_cannot_read_is_reported(edit, holder) -> None:
+def test_what_the_owner_cannot_read_is_reported(edit: Any, holder: Any) -> None:
     """Mode 000 is no hiding place: as a user it is unreadable, as root it is a file."""
     found = edit("echo x > f; chmod 000 f; mkdir d; chmod 000 d")
     kinds = {path: kind for path, kind in found if path == "f"}
@@ -252,7 +263,7 @@ def test_leaving_by_a_link_is_not_possible(tmp_path: Path) -> None:
     root = os.open(tmp_path / "in", os.O_RDONLY)
     try:
         for path in ("link", "../out", "/etc/passwd", "a\0b"):
-            with pytest.raises(OSError):
+            with pytest.raises(OSError, match=r"link|Invalid"):
                 workspace.open_beneath(root, path, os.O_RDONLY)
     finally:
         os.close(root)
