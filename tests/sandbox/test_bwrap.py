@@ -140,7 +140,7 @@ def test_a_secret_without_placeholder_is_refused() -> None:
     with pytest.raises(Refused) as refused:
         bwrap.compile_box(wanted, {})
     assert refused.value.code == "secret-without-placeholder"
-    assert follows(bwrap.compile_box(wanted, {"gh": "p"}).args, "--setenv", "TOKEN", "p")
+    assert follows(bwrap.compile_box(wanted, {"TOKEN": "p"}).args, "--setenv", "TOKEN", "p")
 
 
 @pytest.mark.parametrize("argv", [(), ("true", "a\0--bind")])

@@ -202,7 +202,7 @@ def test_a_value_is_not_in_the_arguments_of_bubblewrap(holder: Any) -> None:
         "for p in os.listdir('/proc'):\n"
         "    if p.isdigit(): print('line', open(f'/proc/{p}/cmdline').read())\n"
     )
-    held = holder.python(code, secrets={"TOKEN": "gh"}, placeholders={"gh": "ghp_place" + "holder"})
+    held = holder.python(code, secrets={"TOKEN": "gh"}, placeholders={"TOKEN": "ghp_placeholder"})
     assert "value ghp_placeholder" in held["out"]
     assert "ghp_placeholder" not in held["out"].partition("line")[2]
 

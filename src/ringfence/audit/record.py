@@ -8,7 +8,7 @@ Invariants:
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from ringfence.chain.canonical import canonical_json
@@ -72,10 +72,15 @@ class Record:
     detail: Mapping[str, Json] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Json]:
-        """Give the record as JSON, absent fields left out, time as ISO 8601 UTC (microseconds)."""
+        """Give the record as JSON, absent fields left out, time as ISO 8601 UTC (microseconds).
+
+        Raises ValueError for a ``time`` without a zone.
+        """
+        if self.time.tzinfo is None:
+            raise ValueError("an audit time needs a zone")
         body: dict[str, Json] = {
             "v": 1,
-            "time": self.time.isoformat(timespec="microseconds"),
+            "time": self.time.astimezone(UTC).isoformat(timespec="microseconds"),
             "event": self.event.value,
             "actor": self.actor,
         }
@@ -91,6 +96,4 @@ class Record:
 
     def canonical(self) -> bytes:
         """Give the bytes that are stored and hashed. Raises ValueError for a naive ``time``."""
-        if self.time.tzinfo is None:
-            raise ValueError("an audit time needs a zone")
         return canonical_json(self.to_json())

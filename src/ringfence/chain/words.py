@@ -185,6 +185,8 @@ class Chain:
     rbac: Mapping[str, Json] | None = None
     labels: Mapping[str, frozenset[Label]] = field(default_factory=dict)
     outputs: tuple[str, ...] = ()
+    version: str | None = None
+    description: str = ""
     digest: str
     file: str
 

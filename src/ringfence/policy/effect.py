@@ -15,6 +15,8 @@ class NetEffect:
     ``path`` is the raw request target (with query) as sent; ``addresses`` are the resolved
     answers in dotted or colon form, empty before resolution. ``operations`` are the GraphQL
     operation (root field) names found in the body, None when the body was not inspected.
+    ``method_override`` says that headers or body ask the server for another method;
+    ``own_addresses`` are those of ``addresses`` that belong to this host.
     """
 
     host: str
@@ -25,6 +27,8 @@ class NetEffect:
     body_bytes: int = 0
     operations: tuple[str, ...] | None = None
     addresses: tuple[str, ...] = ()
+    own_addresses: tuple[str, ...] = ()
+    method_override: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

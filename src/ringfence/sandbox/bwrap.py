@@ -180,13 +180,13 @@ def _environment(plan: RunPlan, placeholders: Mapping[str, str]) -> list[str]:
     for variable in plan.env:
         value = variable.value
         if variable.secret is not None:
-            if variable.secret not in placeholders:
+            if variable.name not in placeholders:
                 raise Refused(
                     "secret-without-placeholder",
                     f"no placeholder was made for the secret {variable.secret!r}",
                     hint="the plan and the lease disagree; start a new run",
                 )
-            value = placeholders[variable.secret]
+            value = placeholders[variable.name]
         args += ["--setenv", variable.name, value]
     return args
 

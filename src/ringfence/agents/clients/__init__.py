@@ -1,0 +1,1 @@
+"""The command-line agents we can run, one small module for each."""

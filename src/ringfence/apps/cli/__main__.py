@@ -1,0 +1,5 @@
+"""Entry for ``python -m ringfence.apps.cli``."""
+
+from ringfence.apps.cli import main
+
+main()

@@ -1,0 +1,136 @@
+"""Starting a run and following it: what ``run``, ``runs resume`` and ``review`` share.
+
+Invariants:
+1. The chain is read once; its exact bytes are kept in the run's directory and their digest is in
+   the run's row and in the audit, so a resume can never run another chain.
+2. The runner gets no environment of ours but a path and a locale.
+3. What the runner prints is data: lines of JSON with text that is already made harmless.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ringfence.apps.settings import DataDir
+from ringfence.chain.errors import InputError, Unavailable
+from ringfence.chain.words import Chain, Json
+from ringfence.control.runs import RunRow, RunStatus
+from ringfence.store.state import StateStore
+
+MAX_CHAIN_BYTES = 256 * 1024 + 1
+RUN_ID_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A chain with the bytes it came from."""
+
+    chain: Chain
+    data: bytes
+
+
+def read_chain(path: str, variables: Mapping[str, str]) -> Loaded:
+    """Read, parse and check a chain file. Raises InputError with every error found."""
+    from ringfence.apps.load import load  # noqa: PLC0415 - the YAML parser is not for every command
+
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(MAX_CHAIN_BYTES)
+    except OSError as error:
+        raise InputError(
+            "chain-unreadable", f"cannot read {path}: {error.strerror}", hint="check the path"
+        ) from error
+    return Loaded(chain=load(data, file=path, variables=variables), data=data)
+
+
+def new_run_id(now: datetime) -> str:
+    """Give a run id that sorts by time and cannot be guessed."""
+    random = "".join(RUN_ID_ALPHABET[b % 32] for b in os.urandom(8))
+    return f"r{now:%Y%m%d}-{random}"
+
+
+def create_run(
+    data: DataDir, loaded: Loaded, *, starter: str, variables: Mapping[str, str],
+    settings: Mapping[str, Json], file: str,
+) -> RunRow:  # fmt: skip
+    """Store a new run with a snapshot of its chain."""
+    now = datetime.now(UTC)
+    row = RunRow(
+        id=new_run_id(now),
+        chain=loaded.chain.name,
+        digest=loaded.chain.digest,
+        file=str(Path(file).resolve()),
+        starter=starter,
+        status=RunStatus.CREATED,
+        created=now,
+        variables=dict(variables),
+        settings=settings,
+    )
+    directory = data.run(row.id)
+    for name in ("files", "steps"):
+        (directory / name).mkdir(mode=0o700, parents=True)
+    (directory / "chain").write_bytes(loaded.data)
+    store = StateStore(data.state)
+    try:
+        store.add_run(row)
+    finally:
+        store.close()
+    return row
+
+
+def follow(data: DataDir, run: str, *, on_line: Callable[[dict[str, Json]], None]) -> RunRow:
+    """Run the runner for a run until it stops, passing on its progress lines.
+
+    An interrupt asks the runner to cancel; a second one ends it. Raises Unavailable when the
+    runner died without saying how the run stands.
+    """
+    command = [sys.executable, "-I", "-m", "ringfence.apps.runner", str(data.root), run]
+    environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
+    with subprocess.Popen(  # noqa: S603 - our own interpreter and module, an argv list
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        env=environment,
+        start_new_session=True,
+    ) as process:
+        try:
+            _relay(process, on_line)
+        except KeyboardInterrupt:
+            process.send_signal(signal.SIGTERM)
+            _relay(process, on_line)
+        code = process.wait()
+    store = StateStore(data.state)
+    try:
+        row = store.run(run)
+    finally:
+        store.close()
+    if row.status in {RunStatus.CREATED, RunStatus.RUNNING}:
+        raise Unavailable(
+            "runner-died",
+            f"the runner of {run} ended with code {code} before the run did",
+            hint=f"ringfence runs resume {run}",
+        )
+    return row
+
+
+def _relay(process: subprocess.Popen[bytes], on_line: Callable[[dict[str, Json]], None]) -> None:
+    pipe = process.stdout
+    if pipe is None:
+        return
+    try:
+        for line in pipe:
+            try:
+                message = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(message, dict):
+                on_line(message)
+    except KeyboardInterrupt:
+        if process.poll() is None:
+            raise

@@ -1,0 +1,109 @@
+"""From a change set to decisions: each changed file is merged, held for a person, or dropped.
+
+Invariants:
+1. One decision per file, recorded before the effect; the same policy for every file.
+2. A held control file is one question by itself; ordinary held files of a step are one question.
+3. A failed attempt merges nothing.
+"""
+
+from pathlib import Path
+
+from ringfence.apps.runner.asking import ask
+from ringfence.apps.runner.handoff import StepDir
+from ringfence.apps.runner.progress import tell
+from ringfence.apps.runner.world import World
+from ringfence.audit.record import EventName
+from ringfence.chain.errors import RingfenceError
+from ringfence.chain.words import Json
+from ringfence.control.reviews import ReviewKind
+from ringfence.policy.decide import decide_closed
+from ringfence.policy.decision import Decision, Verdict
+from ringfence.policy.grant import Grant
+from ringfence.sandbox.merge import apply
+from ringfence.sandbox.held import change_to_json
+from ringfence.sandbox.workspace import Change, changes
+
+EVENTS = {
+    Verdict.ALLOW: EventName.MERGE_APPLY,
+    Verdict.ASK: EventName.MERGE_HELD,
+    Verdict.DENY: EventName.MERGE_DROP,
+}
+
+
+class Settler:
+    """Settles the change set of one attempt."""
+
+    def __init__(
+        self, world: World, grant: Grant, attempt: int, step: StepDir, directory: Path
+    ) -> None:
+        self._world = world
+        self._grant = grant
+        self._attempt = attempt
+        self._step = step
+        self._directory = directory
+
+    def settle(self, *, failed: bool) -> None:
+        """Decide about every change, merge what may be merged, ask about what is held."""
+        held: dict[str, list[Change]] = {}
+        for change in changes(self._directory, self._step.layer):
+            decision = self._decide(change, failed=failed)
+            self._record(EVENTS[decision.verdict], change, decision)
+            if decision.verdict is Verdict.ALLOW:
+                self._merge(change)
+                continue
+            tell("merge", agent=self._grant.agent, path=change.path,
+                 verdict=decision.verdict.value, rule=decision.rule, reason=decision.reason)  # fmt: skip
+            if decision.verdict is Verdict.ASK:
+                alone = decision.rule == "control-file"
+                held.setdefault(change.path if alone else "", []).append(change)
+        for group in held.values():
+            self._hold(group)
+
+    def _decide(self, change: Change, *, failed: bool) -> Decision:
+        if failed:
+            return Decision.deny(
+                "step-failed",
+                "the attempt failed; nothing of it is merged",
+                fix="see the transcript",
+            )
+        return decide_closed(change.effect, self._grant, now=self._world.now())
+
+    def _record(self, event: EventName, change: Change, decision: Decision) -> None:
+        self._world.record(
+            event,
+            agent=self._grant.agent,
+            attempt=self._attempt,
+            decision=decision,
+            subject=change.path,
+            digest=change.sha256,
+            kind=change.kind,
+        )
+
+    def _merge(self, change: Change) -> None:
+        try:
+            apply(self._directory, change, self._step.layer)
+        except RingfenceError as error:
+            decision = Decision.deny(error.code, error.message, fix=error.hint)
+            self._record(EventName.MERGE_DROP, change, decision)
+            tell("merge", agent=self._grant.agent, path=change.path, verdict="deny",
+                 rule=error.code, reason=error.message)  # fmt: skip
+
+    def _hold(self, group: list[Change]) -> None:
+        files: list[Json] = [change_to_json(change) for change in group]
+        name = self._grant.agent
+        title = f"{name} wants to change {group[0].path}"
+        if len(group) > 1:
+            title = f"{name} wants to change {len(group)} files"
+        key = f"merge:{name}#{self._attempt}:{group[0].path}"
+        ask(
+            self._world,
+            key=key,
+            agent=name,
+            kind=ReviewKind.MERGE,
+            title=title,
+            subject={
+                "directory": str(self._directory),
+                "layer": str(self._step.layer),
+                "files": files,
+            },
+        )

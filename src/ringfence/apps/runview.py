@@ -1,0 +1,42 @@
+"""The view of a run as the commands show it, built from the audit log alone."""
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ringfence.apps.opening import open_audit
+from ringfence.apps.report.page import write_report
+from ringfence.apps.settings import DataDir
+from ringfence.audit.record import EventName, Record
+from ringfence.control.reading import read_run
+from ringfence.control.view import RunView, Verification
+
+
+def record_of(data: bytes) -> Record:
+    """Rebuild a record from its stored bytes. Raises ValueError or KeyError for foreign ones."""
+    body: dict[str, Any] = json.loads(data)
+    version = body.pop("v")
+    if version != 1:
+        raise ValueError(f"unknown record version {version}")
+    return Record(
+        time=datetime.fromisoformat(body.pop("time")), event=EventName(body.pop("event")), **body
+    )
+
+
+def load_view(data: DataDir, run: str) -> RunView:
+    """Read the records of a run and build its view; the log is verified on the way."""
+    with open_audit(data) as log:
+        entries = [(e.position, record_of(e.data)) for e in log.read(run=run)]
+        checked = log.verify()
+    verification = Verification(
+        ok=checked.ok, size=checked.size, first_bad=checked.first_bad, reason=checked.reason
+    )
+    return read_run(run, entries, verification=verification)
+
+
+def write_html(data: DataDir, run: str, view: RunView) -> Path:
+    """Write the HTML report into the run's directory and give its path."""
+    path = data.run(run) / "report.html"
+    write_report(view, path)
+    return path

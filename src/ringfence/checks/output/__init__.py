@@ -1,0 +1,1 @@
+"""Checks of what an agent put out: known secrets, credential kinds, schema."""

@@ -1,0 +1,1 @@
+"""One module per kind of credential: format, confirmation, samples."""
