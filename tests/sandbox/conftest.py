@@ -5,7 +5,10 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +17,14 @@ import ringfence
 PLAIN = 1001
 SYSTEM_PYTHON = "/usr/bin/python3"
 HERE = Path(__file__).parent
+# Hosts that lack something: root without its capability; no further user namespace.
+POORER = {
+    "poor": ("setpriv", "--bounding-set", "-sys_admin", "--"),
+    "barred": (
+        "unshare", "--user", "--map-root-user", "sh", "-c",
+        'echo 0 > /proc/sys/user/max_user_namespaces; exec "$@"', "sh",
+    ),
+}  # fmt: skip
 
 
 class Holder:
@@ -22,10 +33,10 @@ class Holder:
     def __init__(self, identity: str, place: Path, source: Path) -> None:
         self.identity = identity
         self.place = place
-        python = os.path.realpath(sys.executable) if identity == "own" else SYSTEM_PYTHON
-        ids = {} if identity == "own" else {"user": PLAIN, "group": PLAIN, "extra_groups": []}
+        python = os.path.realpath(sys.executable) if identity != "plain" else SYSTEM_PYTHON
+        ids = {"user": PLAIN, "group": PLAIN, "extra_groups": []} if identity == "plain" else {}
         self.process = subprocess.Popen(
-            [python, str(source / "holder.py"), str(place / "state")],
+            [*POORER.get(identity, ()), python, str(source / "holder.py"), str(place / "state")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={"PYTHONPATH": str(source), "PYTHONDONTWRITEBYTECODE": "1", "HOST_SECRET": "srv-7"},
@@ -66,13 +77,11 @@ class Holder:
 
 
 @pytest.fixture(scope="session")
-def new_holder(tmp_path_factory: pytest.TempPathFactory):
+def new_holder() -> Iterator[Callable[[str], Holder]]:
     """Give a function that starts a holder; what it starts is ended with the session."""
     started = []
 
     def start(identity: str) -> Holder:
-        import tempfile
-
         place = Path(tempfile.mkdtemp(prefix="rf-"))
         place.chmod(0o755)
         source = place / "src"
@@ -97,16 +106,14 @@ IDENTITIES = ["own", "plain"] if os.geteuid() == 0 else ["own"]
 
 
 @pytest.fixture(scope="session", params=IDENTITIES)
-def holder(request: pytest.FixtureRequest, new_holder) -> Holder:
+def holder(request: pytest.FixtureRequest, new_holder: Any) -> Holder:
     """A holder under our own uid, and, when that is root, one under a plain uid too."""
     return new_holder(request.param)
 
 
 @pytest.fixture
-def tree(holder: Holder):
+def tree(holder: Holder) -> Iterator[dict[str, str]]:
     """A small work tree and its layer, owned by whoever holds the boxes."""
-    import tempfile
-
     place = Path(tempfile.mkdtemp(dir=holder.place / "data"))
     work = place / "tree"
     (work / "src").mkdir(parents=True)

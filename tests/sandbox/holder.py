@@ -7,9 +7,11 @@ room only, so that the system's Python can run it under a uid that sees nothing 
 import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 from ringfence.chain.errors import RingfenceError
@@ -27,7 +29,7 @@ class Unlocked(NativeBackend):
     without: tuple = ()
     filters = True
 
-    def _compile(self, plan, placeholders):
+    def _compile(self, plan: RunPlan, placeholders: Mapping[str, str]) -> bwrap.BoxSpec:
         spec = bwrap.compile_box(plan, placeholders, proc=self._proc)
         args = list(spec.args)
         for gone in self.without:
@@ -35,7 +37,7 @@ class Unlocked(NativeBackend):
             del args[place : place + len(gone)]
         return bwrap.BoxSpec(stage=spec.stage, args=tuple(args), command=spec.command)
 
-    def _program(self, stage):
+    def _program(self, stage: seccomp.Stage) -> bytes:
         return super()._program(stage) if self.filters else ALLOW_ALL
 
 
@@ -138,8 +140,6 @@ def hold(backend: Unlocked, request: dict) -> dict:
 
 def accept(listener: int) -> str:
     """Take one connection as the broker would, and answer it."""
-    import socket
-
     with socket.socket(fileno=os.dup(listener)) as server:
         server.settimeout(20)
         connection, _ = server.accept()

@@ -75,6 +75,7 @@ class NativeBox:
         self.report, self.far_report = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.orders, self.far_orders = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._status, self.far_status = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(self._status, False)  # read at the end only, when all is said
         self._uid: BoxUid | None = None
         self._forget = forget
         self._ended = threading.Event()
