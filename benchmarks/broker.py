@@ -238,7 +238,8 @@ def main() -> None:
             value=Secret(b"real-value-of-the-token-0123456789"),
         )  # fmt: skip
         with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
-            route = broker.open_step("r", "a", "a#1", listener.fileno(), grant, (lease,))
+            route = broker.open_step("r", "a", "a#1", grant, (lease,))
+            broker.attach("r", "a#1", listener.fileno())
             figures: dict[str, list[Round]] = {"tunnel": [], "broker": []}
             for _ in range(ROUNDS):
                 figures["tunnel"].append(measure(plain.pid or 0, plain_port, port, pem, count))

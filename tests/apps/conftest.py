@@ -69,7 +69,7 @@ def script(name: str, code: str, **fields: object) -> dict[str, object]:
     return {
         "name": name,
         "type": "script",
-        "run": ["python3", "-c", code.replace("{", "{{").replace("}", "}}")],
+        "run": ["python3", "-u", "-c", code],
         "triggers": ["chain:start"],
         "emits": ["chain:complete"],
         **fields,

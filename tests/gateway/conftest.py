@@ -331,7 +331,8 @@ class World:
         )  # fmt: skip
         listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         try:
-            route = self.broker.open_step(run, agent, step, listener.fileno(), grant, leases)
+            route = self.broker.open_step(run, agent, step, grant, leases)
+            self.broker.attach(run, step, listener.fileno())
         except BaseException:
             listener.close()
             raise

@@ -35,7 +35,7 @@ def needs_box(agent: Agent) -> bool:
     """Say whether a step of this agent starts a process."""
     if agent.type is AgentType.REVIEW:
         return False
-    return agent.type is not AgentType.GATE or bool(agent.run or agent.client)
+    return agent.type is not AgentType.GATE or bool(agent.run or agent.client or agent.prompt)
 
 
 def effective(agent: Agent) -> Agent:

@@ -37,6 +37,15 @@ _NOT_FOR: dict[AgentType, tuple[str, ...]] = {
 }  # fmt: skip
 
 
+OPPOSITES = {
+    "accepted": ("declined", "rejected"),
+    "allowed": ("denied", "rejected"),
+    "approved": ("declined", "denied", "rejected"),
+    "ok": ("failed", "rejected"),
+    "passed": ("failed", "rejected"),
+}
+
+
 def build_agent(table: Table, expander: Expander, faults: Faults) -> Agent:
     """Build the record of one agent from its checked mapping; faults are noted, not raised."""
     kind = _kind(table)
@@ -92,7 +101,21 @@ def span_of(table: Table) -> tuple[int, int]:
 def _kind(table: Table) -> AgentType:
     if given := table.text("type"):
         return AgentType(given)
-    return AgentType.SCRIPT if "run" in table.entries else AgentType.CLI
+    if "run" in table.entries:
+        return AgentType.SCRIPT
+    return AgentType.GATE if _opposites(table.texts("emits")) else AgentType.CLI
+
+
+def _opposites(emits: tuple[str, ...]) -> bool:
+    """Say whether two events are the two answers of one question, the good one first.
+
+    Chains written for Mentiko have gates without a type. As a plain agent such a one would emit
+    both answers when it ends, and what waits for the good one would start (ADR 0090).
+    """
+    if len(emits) != 2:
+        return False
+    (good_noun, _, good), (bad_noun, _, bad) = (event.partition(":") for event in emits)
+    return good_noun == bad_noun and bad in OPPOSITES.get(good, ())
 
 
 def _check_kind(table: Table, agent: Agent, faults: Faults) -> None:
@@ -116,7 +139,8 @@ def _check_kind(table: Table, agent: Agent, faults: Faults) -> None:
         AgentType.SCRIPT: ("run", bool(agent.run)),
         AgentType.CLI: ("prompt", bool(agent.prompt or agent.run)),
         AgentType.LLM: ("model", bool(agent.model)),
-        AgentType.GATE: ("prompt", bool(agent.prompt or agent.run)),
+        # Without a program a gate runs deterministic checks, for which nothing is needed.
+        AgentType.GATE: ("prompt", bool(agent.prompt or agent.run or not agent.client)),
         AgentType.REVIEW: ("prompt", bool(agent.prompt)),
     }
     name, present = needs[agent.type]

@@ -1,6 +1,7 @@
 """``ringfence exec``: one command in a box, by the same path as a chain of one agent."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -12,7 +13,10 @@ from ringfence.apps.launch import Loaded, create_run, follow
 from ringfence.apps.load import load
 from ringfence.apps.settings import open_data_dir, person
 from ringfence.chain.errors import InputError
+from ringfence.chain.grammar import VARIABLE
 from ringfence.chain.words import Json
+
+VARIABLE_USE = re.compile(rf"\{{{VARIABLE}\}}")
 
 
 def chain_of_one(
@@ -22,7 +26,7 @@ def chain_of_one(
     agent: dict[str, Json] = {
         "name": "command",
         "type": "cli" if terminal else "script",
-        "run": [part.replace("{", "{{").replace("}", "}}") for part in argv],
+        "run": [VARIABLE_USE.sub(r"{\g<0>}", part) for part in argv],
         "triggers": ["chain:start"],
         "emits": ["chain:complete"],
         "workspace": {"type": "local", "directory": "."},

@@ -12,7 +12,7 @@ from hashlib import sha256
 import os
 from ringfence.agents.drive import TIMED_OUT, AgentResult
 from ringfence.agents.outbox import Outbox, read_outbox
-from ringfence.apps.plans import VERDICT_FILE
+from ringfence.apps.plans import VERDICT_FILE, needs_box
 from ringfence.apps.runner.changes import Settler
 from ringfence.apps.runner.handoff import StepDir, read_output, store_file
 from ringfence.apps.runner.progress import tell
@@ -103,7 +103,7 @@ class Collector:
                 inputs[name] = data
         names = agent.checks or GATE_CHECKS
         verdicts.append(judge(inputs, names, scrubber=self._scrubber, schema=agent.output_schema))
-        if agent.run or agent.client:
+        if needs_box(agent):
             stored = read_output(files, agent.output or VERDICT_FILE, limit=self._limit())
             verdicts.append(read_verdict(stored or b""))
         issues = [issue for verdict in verdicts for issue in verdict.issues]
