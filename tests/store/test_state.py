@@ -112,6 +112,9 @@ def test_a_step_mark_is_found_again(store: StateStore) -> None:
     store.mark_step(ROW.id, "a", 1, "pid 1")
     assert store.step_mark(ROW.id, "a", 1) == "pid 1"
     assert store.step_mark(ROW.id, "a", 2) is None
+    store.mark_step(ROW.id, "a", 2, "")
+    assert store.last_attempt(ROW.id, "a") == 2
+    assert store.last_attempt(ROW.id, "b") is None
 
 
 def test_a_broken_row_is_an_error_with_a_hint(store: StateStore, tmp_path: Path) -> None:

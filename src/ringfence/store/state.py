@@ -159,6 +159,14 @@ class StateStore:
             ).fetchone()
         return str(row["mark"]) if row else None
 
+    def last_attempt(self, run: str, agent: str) -> int | None:
+        """Give the number of an agent's last attempt in a run; None before the first."""
+        with self._guard():
+            row = self._db.execute(
+                "SELECT max(attempt) AS last FROM steps WHERE run=? AND agent=?", (run, agent)
+            ).fetchone()
+        return None if row["last"] is None else int(row["last"])
+
     def post(self, run: str, message: Mapping[str, Json]) -> None:
         """Leave a message for whoever runs this run, now or after a restart."""
         with self._guard():

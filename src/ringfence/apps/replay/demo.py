@@ -65,7 +65,6 @@ def _build(world: World) -> Plot:
         {
             "name": "gate",
             "type": "gate",
-            "prompt": "Let nothing secret out.",
             "triggers": ["report:drafted"],
             "emits": ["report:approved", "report:rejected"],
             "input": "report.md",

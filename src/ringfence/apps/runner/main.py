@@ -27,6 +27,7 @@ from ringfence.chain.words import Chain, Json
 from ringfence.control.runs import RunStatus
 from ringfence.gateway.client import Broker
 from ringfence.gateway.settings import BrokerSettings
+from ringfence.policy.decision import Verdict
 from ringfence.sandbox.native import NativeBackend
 from ringfence.store.audit_log import SqliteAuditLog
 from ringfence.store.lock import RunLock
@@ -58,6 +59,22 @@ def _give_up(data: DataDir, run: str, error: RingfenceError) -> None:
          refused=isinstance(error, Refused))  # fmt: skip
     if isinstance(error, Unavailable):
         return
+    event = EventName.ISOLATION_REFUSE if isinstance(error, Refused) else EventName.CONFIG_REJECT
+    with open_audit(data) as audit:
+        audit.append(
+            [
+                Record(
+                    time=datetime.now(UTC),
+                    event=event,
+                    actor="engine",
+                    run=run,
+                    rule=error.code,
+                    decision=Verdict.DENY.value,
+                    reason=error.message,
+                    where=where,
+                )
+            ]
+        )
     state = StateStore(data.state)
     try:
         state.set_status(

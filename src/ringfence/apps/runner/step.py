@@ -80,7 +80,7 @@ class StepRunner:
             mark = state.step_mark(self._world.row.id, agent, attempt)
         finally:
             state.close()
-        if mark is not None:
+        if mark:
             ended = self._world.backend.reap(mark)
             self._world.record(
                 EventName.STEP_REAP, agent=agent, attempt=attempt, subject=mark, processes=ended
@@ -90,6 +90,7 @@ class StepRunner:
         """Run one attempt to its end. Raises RingfenceError for what prevented a start."""
         tell("step", agent=agent.name, attempt=attempt, status="started")
         started = time.monotonic()
+        self._mark(agent.name, attempt, "")
         try:
             collected = self._attempt(agent, attempt)
         except RingfenceError as error:
@@ -111,6 +112,14 @@ class StepRunner:
         tell("step", agent=agent.name, attempt=attempt, status=status, ms=ms,
              reason=collected.reason, exit_code=collected.exit_code)  # fmt: skip
         return event
+
+    def _mark(self, agent: str, attempt: int, mark: str) -> None:
+        """Note that an attempt began, and by which mark its box can be found."""
+        state = self._world.open_state()
+        try:
+            state.mark_step(self._world.row.id, agent, attempt, mark)
+        finally:
+            state.close()
 
     def _refused(self, agent: Agent, attempt: int, error: RingfenceError) -> None:
         decision = Decision.deny(error.code, error.message, where=error.where, fix=error.hint)
@@ -255,11 +264,7 @@ class StepRunner:
         def start(stdio: Stdio) -> Box:
             box = world.backend.start(plan, stdio, loan.shown)
             opened.append(box)
-            state = world.open_state()
-            try:
-                state.mark_step(grant.run, agent.name, attempt, box.mark)
-            finally:
-                state.close()
+            self._mark(agent.name, attempt, box.mark)
             world.broker.attach(grant.run, f"{agent.name}#{attempt}", box.listener)
             return box
 

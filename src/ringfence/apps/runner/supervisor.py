@@ -69,7 +69,14 @@ class Supervisor:
                     assert_never(command)
 
     def _emit(self, command: EmitEvent) -> None:
-        self._world.record(EventName.EVENT_EMIT, agent=command.by, subject=command.event)
+        state = self._world.open_state()
+        try:
+            attempt = state.last_attempt(self._world.row.id, command.by)
+        finally:
+            state.close()
+        self._world.record(
+            EventName.EVENT_EMIT, agent=command.by, attempt=attempt, subject=command.event
+        )
         tell("event", agent=command.by, event=command.event,
              last=command.event == CHAIN_COMPLETE)  # fmt: skip
 
