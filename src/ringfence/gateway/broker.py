@@ -120,8 +120,8 @@ class Broker:
         for key in list(self._steps):
             self._close(key)
         if first:
-            # Last, unbuffered and allowed to fail: the reader of stderr often died with the supervisor, and
-            # an exception here must not stand between a lost socket and the end.
+            # Last, unbuffered and allowed to fail: the reader of stderr often died with the
+            # supervisor, and an exception must not stand between a lost socket and the end.
             with contextlib.suppress(OSError):
                 os.write(2, f"error: broker-stopped: {why}\n".encode())
 
