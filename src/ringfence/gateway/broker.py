@@ -11,11 +11,11 @@ It never sees the master key, the database or the audit file.
 
 import asyncio
 import concurrent.futures.thread  # noqa: F401 - loaded late otherwise, when files are out of reach
+import contextlib
 import encodings.idna  # noqa: F401 - the same
 import os
 import socket
 import ssl
-import sys
 from datetime import UTC, datetime
 
 from ringfence.chain.words import Json
@@ -114,11 +114,16 @@ class Broker:
 
     def _lost(self, why: str) -> None:
         """End everything: without the supervisor nothing may happen."""
-        if not self._ended.done():
-            print(f"error: broker-stopped: {why}", file=sys.stderr)  # noqa: T201 - last words
+        first = not self._ended.done()
+        if first:
             self._ended.set_result(1)
         for key in list(self._steps):
             self._close(key)
+        if first:
+            # Last, unbuffered and allowed to fail: the reader of stderr often died with the
+            # supervisor, and an exception must not stand between a lost socket and the end.
+            with contextlib.suppress(OSError):
+                os.write(2, f"error: broker-stopped: {why}\n".encode())
 
     def _readable(self) -> None:
         try:
