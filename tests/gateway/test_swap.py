@@ -14,6 +14,7 @@ from ringfence.gateway.swap import (
     swap,
 )
 from ringfence.policy.hosts import parse_host
+from ringfence.vault.placeholder import mint
 
 Make = Callable[..., Any]
 FORGE = parse_host("forge.test")
@@ -82,6 +83,8 @@ def test_targets_are_searched_raw_and_decoded(lease: Make, placeholder: str) -> 
     check_target(f"/{placeholder}", needles_of(()))
 
 
-def test_placeholders_of_others_are_not_known_here() -> None:
-    """Recognising their shape is the vault's."""
+def test_placeholders_of_others_are_recognised() -> None:
+    """By their checksum, without a list; ordinary text is not one."""
     assert not foreign_placeholder(b"anything")
+    other = mint(b"ghp_" + b"a1B2" * 9, random=bytes(range(32)))
+    assert foreign_placeholder(f"token={other}".encode())

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from ringfence.agents.clients.table import CLIENTS, client_named
-from ringfence.chain.errors import InputError
+from ringfence.chain.errors import InputError, Refused
 from ringfence.chain.words import Agent, AgentType, Chain
 from ringfence.engine.plan import RunPlan
 from ringfence.engine.planning import Command, Handoff, plan_step, prompt_text
@@ -20,6 +20,7 @@ from ringfence.policy.grant import Grant, compile_grant
 from ringfence.sandbox.tools import command_mounts, system_mounts
 
 VERDICT_FILE = "verdict.json"
+LEVEL = "L3"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,11 +46,25 @@ def effective(agent: Agent) -> Agent:
     return agent
 
 
-def check_clients(chain: Chain, facts: Facts) -> None:
-    """Refuse a chain some agent of which has nothing to run it. Raises InputError."""
+def check_agents(chain: Chain, facts: Facts) -> None:
+    """Refuse a chain some agent of which cannot be run here, before anything starts.
+
+    Raises InputError when nothing runs it, Refused when its box would be weaker than it asks.
+    """
     for agent in chain.agents:
         if needs_box(agent):
             _argv(agent, facts)
+            _check_level(agent)
+
+
+def _check_level(agent: Agent) -> None:
+    if agent.isolation > LEVEL:
+        raise Refused(
+            "isolation-level",
+            f"agent {agent.name!r} asks for isolation {agent.isolation}; this version gives {LEVEL}",
+            hint=f"lower it to {LEVEL} if a box of namespaces is enough, or do not run it here",
+            where=agent.where,
+        )
 
 
 def workspace_directory(agent: Agent, facts: Facts) -> str | None:
@@ -104,6 +119,7 @@ def build_plan(
     handoff: Handoff, facts: Facts,
 ) -> tuple[Grant, RunPlan]:  # fmt: skip
     """Compile grant and plan of one attempt. Raises InputError for what the host does not have."""
+    _check_level(agent)
     grant = compile_grant(chain, agent, run=run, until=until)
     argv, env = _argv(agent, facts)
     directory = workspace_directory(agent, facts)

@@ -27,6 +27,7 @@ class Printer:
         self._begin = time.monotonic()
         self.exit_code: int | None = None
         self.refused = False
+        self.hint = ""
 
     def started(self, row: RunRow) -> None:
         """Say which run began."""
@@ -67,8 +68,7 @@ class Printer:
         text = status
         if message.get("reason"):
             text += f": {message['reason']}"
-        if message.get("hint"):
-            text += f" (hint: {message['hint']})"
+        self.hint = str(message.get("hint") or "")
         self._say(agent, text, status)
 
     def _error(self, message: dict[str, Json]) -> None:
@@ -113,14 +113,22 @@ def finish(data: DataDir, row: RunRow, printer: Printer, *, as_json: bool) -> in
             "report": str(report),
         }
         click.echo(json.dumps(body))
+        _why(row, printer)
         return code
     for table in run_tables(view):
         click.echo(f"\n{table.title}", err=True)
         echo_table(table.columns, table.rows, err=True)
     click.echo(f"\nrun {row.id} {row.status.value}", err=True)
-    if row.reason:
-        click.echo(f"reason: {plain(row.reason)}", err=True)
+    _why(row, printer)
     for review in reviews:
         click.echo(f"waits for you: ringfence review show {review.id}", err=True)
     click.echo(f"report: {report}", err=True)
     return code
+
+
+def _why(row: RunRow, printer: Printer) -> None:
+    """Say why a run did not succeed and what to do, once it is known."""
+    if row.reason:
+        click.echo(f"error: {plain(row.reason)}", err=True)
+        hint = printer.hint or f"ringfence runs show {row.id}"
+        click.echo(f"hint: {plain(hint)}", err=True)

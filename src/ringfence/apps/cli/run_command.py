@@ -8,7 +8,7 @@ import click
 
 from ringfence.apps.cli.progress import Printer, finish
 from ringfence.apps.launch import create_run, follow, read_chain
-from ringfence.apps.plans import Facts, check_clients
+from ringfence.apps.plans import Facts, check_agents
 from ringfence.apps.settings import open_data_dir, person
 from ringfence.chain.errors import InputError
 from ringfence.chain.words import Json
@@ -80,7 +80,7 @@ def command(
         client=client, resolver_map=unsafe_resolver_map, extra_ca=extra_ca, wait=wait
     )
     search = str(settings["search"]).split(":")
-    check_clients(loaded.chain, Facts(chain_file=Path(chain), search=tuple(search), client=client))
+    check_agents(loaded.chain, Facts(chain_file=Path(chain), search=tuple(search), client=client))
     data = open_data_dir(data_dir)
     row = create_run(
         data, loaded, starter=person(), variables=values, settings=settings, file=chain

@@ -6,6 +6,7 @@ Invariants:
 3. A failed attempt merges nothing.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from ringfence.apps.runner.asking import ask
@@ -30,6 +31,24 @@ EVENTS = {
 }
 
 
+def without_parents(found: Sequence[Change]) -> list[Change]:
+    """Leave out new directories that only hold other changes: those bring their parents along.
+
+    A directory by itself would be merged although everything in it is held.
+    """
+    parents = {
+        change.raw[:end]
+        for change in found
+        for end in range(len(change.raw))
+        if change.raw[end] == "/"
+    }
+    return [
+        change
+        for change in found
+        if not (change.kind == "dir" and change.before_sha256 is None and change.raw in parents)
+    ]
+
+
 class Settler:
     """Settles the change set of one attempt."""
 
@@ -45,7 +64,7 @@ class Settler:
     def settle(self, *, failed: bool) -> None:
         """Decide about every change, merge what may be merged, ask about what is held."""
         held: dict[str, list[Change]] = {}
-        for change in changes(self._directory, self._step.layer):
+        for change in without_parents(changes(self._directory, self._step.layer)):
             decision = self._decide(change, failed=failed)
             self._record(EVENTS[decision.verdict], change, decision)
             if decision.verdict is Verdict.ALLOW:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from ringfence.apps.load import load
 from ringfence.apps.opening import open_audit
-from ringfence.apps.plans import Facts, check_clients
+from ringfence.apps.plans import Facts, check_agents
 from ringfence.apps.runner.progress import tell
 from ringfence.apps.runner.watch import Watcher
 from ringfence.apps.runner.world import World
@@ -107,7 +107,7 @@ class Runner:
             search=tuple(str(row.settings.get("search", "/usr/bin:/bin")).split(":")),
             client=_text(row.settings.get("client")),
         )
-        check_clients(chain, facts)
+        check_agents(chain, facts)
         with open_audit(self._data) as audit:
             self._record_start(audit, chain)
             return self._with_doors(audit, chain, facts)
