@@ -61,7 +61,7 @@ def test_limits_are_written_as_the_version_wants_them(tmp_path: Path) -> None:
     (group,) = limits.make_groups("x", second)
     bounds = limits.bound(BoxLimits(memory_bytes=1000, processes=5), "x", second)
     assert (group / "memory.max").read_text() == "1000"
-    assert (group / "pids.max").read_text() == "7"
+    assert (group / "pids.max").read_text() == "6"
     assert ("memory_bytes", "cgroup v2 memory") in {(e.limit, e.by) for e in bounds.enforced}
 
 

@@ -154,7 +154,7 @@ def test_kernel_settings_are_sealed(holder: Any) -> None:
         "print([l.split()[5] for l in open('/proc/self/mountinfo')"
         " if l.split()[4] == '/proc/sys'][-1:])"
     )
-    seal = ["--ro-bind", "/proc/sys", "/proc/sys"]
+    seal = ["seal", "/proc/sys"]
     assert "'ro," in holder.python(code)["out"]
     assert "'ro," not in holder.python(code, without=[seal])["out"]
 
@@ -186,13 +186,23 @@ def test_the_environment_of_the_host_does_not_leak(holder: Any) -> None:
     code = (
         "import os\nprint(dict(os.environ))\n"
         "for p in os.listdir('/proc'):\n"
-        "    if p.isdigit(): print(p, open(f'/proc/{p}/environ').read())\n"
+        "    if p.isdigit():\n"
+        "        try: print(p, open(f'/proc/{p}/environ').read())\n"
+        "        except PermissionError: print(p, 'closed')\n"
     )
     assert "srv-7" in holder.unboxed("/usr/bin/env")["out"]
     held = holder.python(code, env={"GREETING": "hello"})
     assert "srv-7" not in held["out"]
     assert "'GREETING': 'hello'" in held["out"]
-    assert "\n1 \n" in held["out"]
+    assert "\n1 closed\n" in held["out"]
+
+
+def test_the_environment_of_bubblewrap_is_empty(new_holder: Any) -> None:
+    """Seen from the host: no process of a running box has the supervisor's environment."""
+    keeper = new_holder("own")
+    mark = keeper.ask(do="stay", argv=["/usr/bin/python3", "-c", DAEMON])["mark"]
+    assert Path(f"/proc/{mark.split(':')[2]}/environ").read_bytes() == b""
+    assert b"srv-7" in Path(f"/proc/{keeper.hello['pid']}/environ").read_bytes()
 
 
 def test_a_value_is_not_in_the_arguments_of_bubblewrap(holder: Any) -> None:
@@ -239,7 +249,10 @@ def test_a_service_of_the_host_is_not_reachable_by_loopback(holder: Any) -> None
 
 
 def test_the_init_of_a_box_is_filtered_too(holder: Any) -> None:
-    """Code written into process 1 of the box gains no call: it runs under the outer filter."""
+    """Process 1 of the box is out of reach, and runs under the outer filter besides.
+
+    With bubblewrap's own init in the payload's user namespace its memory would be writable.
+    """
     code = (
         "lines = open('/proc/1/status').read().splitlines()\n"
         "print([l for l in lines if l.startswith('Seccomp:')])\n"
@@ -248,6 +261,7 @@ def test_the_init_of_a_box_is_filtered_too(holder: Any) -> None:
     )
     held = holder.python(code)
     assert "Seccomp:\\t2" in held["out"]
+    assert "closed" in held["out"]
 
 
 def test_input_cannot_be_pushed_into_the_terminal(holder: Any) -> None:
@@ -446,7 +460,7 @@ def test_a_box_is_ended_by_its_mark_alone(new_holder: Any) -> None:
     wrong = ":".join([*parts[:3], str(int(parts[3]) + 1), parts[4], "none"])
     assert other.ask(do="reap", mark=wrong)["ended"] == 0
     assert Path(f"/proc/{parts[2]}").exists()
-    assert other.ask(do="reap", mark=mark)["ended"] >= 2
+    assert other.ask(do="reap", mark=mark)["ended"] >= 1
     assert gone(int(parts[2]))
     assert other.ask(do="reap", mark=mark)["ended"] == 0
 
@@ -468,11 +482,23 @@ def test_a_link_as_source_is_refused(holder: Any) -> None:
     assert held["error"]["code"] == "box-source-missing"
 
 
-def test_what_bubblewrap_refuses_is_a_refusal(holder: Any) -> None:
-    """When bubblewrap cannot build the tree, the start fails instead of the agent."""
-    mounts = [["/usr/nonexistent/deep", "tmpfs", "", 1000]]
-    held = holder.box("/bin/true", mounts=mounts)
+def test_what_bubblewrap_cannot_do_is_a_refusal(holder: Any) -> None:
+    """When bubblewrap cannot build the box, the start fails instead of the agent."""
+    held = holder.box("/bin/true", filters="crippled")
     assert held["error"]["code"] == "isolation-bwrap-failed"
+
+
+def test_a_failure_after_the_tree_is_not_the_agents(holder: Any) -> None:
+    """The exit says that isolation failed; no agent ran."""
+    held = holder.box("/bin/echo", "ran", cwd="/nowhere")
+    assert held["ended_by"] == "isolation-failed"
+    assert "ran" not in held["out"].split()
+
+
+def test_a_place_in_a_read_only_tree_is_refused(holder: Any) -> None:
+    """A mount point that cannot be made is named."""
+    held = holder.box("/bin/true", mounts=[["/usr/nonexistent/deep", "tmpfs", "", 1000]])
+    assert held["error"]["code"] == "box-path-conflict"
 
 
 def test_another_backend_is_refused(holder: Any) -> None:

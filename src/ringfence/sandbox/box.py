@@ -65,8 +65,11 @@ class NativeBox:
     (``none``, ``read``, ``overlay`` or ``copy``).
     """
 
-    def __init__(self, name: str, groups: tuple[Path, ...], forget: Callable[[], None]) -> None:
+    def __init__(
+        self, name: str, uid: BoxUid, groups: tuple[Path, ...], forget: Callable[[], None]
+    ) -> None:
         self.name = name
+        self.uid = uid
         self.groups = groups
         self.listener = -1
         self.mark = ""
@@ -76,26 +79,19 @@ class NativeBox:
         self.orders, self.far_orders = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._status, self.far_status = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(self._status, False)  # read at the end only, when all is said
-        self._uid: BoxUid | None = None
         self._forget = forget
         self._ended = threading.Event()
         self._lock = threading.Lock()
         self._exit: BoxExit | None = None
         self._why: str | None = None
-        self._pid = 0
         self._pidfd = -1
         self._closed = False
 
     def adopt(self, *, pid: int, pidfd: int, listener: int) -> None:
         """Take over the prepared process and its listening socket."""
         with self._lock:
-            self._pid, self._pidfd, self.listener = pid, pidfd, listener
-
-    def run_as(self, uid: BoxUid) -> None:
-        """Let the box run under a uid it holds until it is closed."""
-        self._uid = uid
-        started = start_time(self._pid) or 0
-        self.mark = f"native:{boot()}:{self._pid}:{started}:{uid.uid}:{self.name}"
+            self._pidfd, self.listener = pidfd, listener
+        self.mark = f"native:{boot()}:{pid}:{start_time(pid) or 0}:{self.uid.uid}:{self.name}"
 
     def let_go(self) -> None:
         """Close what only the launcher's side needs, so that the ends of streams are seen."""
@@ -142,8 +138,7 @@ class NativeBox:
         self.report.close()
         self.orders.close()
         limits.remove(self.groups)
-        if self._uid is not None:
-            self._uid.release()
+        self.uid.release()
         self._forget()
 
     def report_end(self, code: int) -> None:

@@ -1,11 +1,15 @@
-"""Bubblewrap: finding a binary that can be trusted, and compiling a plan into its arguments.
+"""Bubblewrap: finding a binary that can be trusted, and compiling a plan for launcher and it.
 
 Invariants:
 1. The binary comes from a fixed directory, belongs to root and nobody else can write it or a
    directory above it; the caller's PATH is never looked at.
-2. What is not named by the plan is not in the box: the tree starts empty.
-3. Values (environment, paths) travel in a sealed argument file, never in ``argv``.
+2. What is not named by the plan is not in the box: the image starts empty.
+3. Values (environment, paths) travel in a memory file, never in ``argv``.
 4. `compile_box` is a function of its arguments; it touches nothing.
+
+The launcher builds the image (the box's file tree), because a mount there costs a tenth of what
+it costs in bubblewrap; bubblewrap makes the remaining namespaces, enters the image, seals it,
+gives up every capability and loads the filter.
 """
 
 import re
@@ -15,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
+from typing import TypeAlias
 
 from ringfence.chain.errors import Refused
 from ringfence.engine.plan import Mount, MountKind, RunPlan
@@ -24,17 +29,17 @@ OLDEST = (0, 8)
 INNER_ID = 1000
 HOME = "/home/agent"
 HOSTNAME = "box"
+IMAGE = "/.r"
 
 # Descriptors the launcher places, in this order, from its FIRST_FD on.
-FD_ARGS, FD_FILTER, FD_STATUS, FD_FILES = 10, 11, 12, 13
+FD_ARGS, FD_FILTER, FD_STATUS, FD_READY = 10, 11, 12, 13
 
 _INSTALL = "install bubblewrap 0.8 or newer, for example: apt-get install bubblewrap"
 
-# What Docker masks too: it tells about the host and no tool in a box needs it. The rest of /proc
-# needs a capability to say anything, and every bind costs bubblewrap a pass over its mounts.
+# What Docker masks too: it tells about the host and no tool in a box needs it.
 _PROC_FILES = (
     "cmdline", "kallsyms", "kcore", "key-users", "keys", "latency_stats", "sched_debug",
-    "timer_list",
+    "sysrq-trigger", "timer_list",
 )  # fmt: skip
 _PROC_TREES = ("acpi", "asound", "scsi")
 
@@ -49,10 +54,13 @@ FILES: tuple[tuple[str, str], ...] = (
     ("/etc/group", f"agent:x:{INNER_ID}:\nnogroup:x:65534:\n"),
     ("/etc/hosts", f"127.0.0.1 localhost {HOSTNAME}\n::1 localhost\n"),
     ("/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n"),
-    # The last operation before the tree is sealed: the supervisor feeds it over a socket and
-    # sees from the way it is closed whether the box was built up to here.
-    ("/etc/resolv.conf", "# names are resolved by the broker\n"),
 )
+# The last thing bubblewrap does before it seals the tree: the supervisor feeds it over a socket
+# and sees from the way it is closed whether the box was built up to here.
+READY_FILE = ("/etc/resolv.conf", "# names are resolved by the broker\n")
+
+# One line of the image: what to make, where, and with what (see `launcher.Image`).
+Line: TypeAlias = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,9 +73,9 @@ class Bubblewrap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoxSpec:
-    """A compiled plan: what the launcher stages (name, host path, how) and bwrap's arguments."""
+    """A compiled plan: the lines of the image in order, and bubblewrap's arguments."""
 
-    stage: tuple[tuple[str, str, str], ...]
+    image: tuple[Line, ...]
     args: tuple[str, ...]
     command: tuple[str, ...]
 
@@ -131,23 +139,24 @@ def _inner(path: str) -> PurePosixPath:
     return pure
 
 
-def _mounts(mounts: Sequence[Mount], stage: list[tuple[str, str, str]]) -> list[str]:
-    """Give the arguments of the plan's mounts, parents before children."""
-    args: list[str] = []
-    for mount in sorted(mounts, key=lambda m: _inner(m.target).parts):
+def _mounts(plan: RunPlan) -> list[Line]:
+    """Give the lines of the plan's mounts, parents before children."""
+    lines: list[Line] = []
+    for mount in sorted(_with_defaults(plan), key=lambda m: _inner(m.target).parts):
         match mount.kind:
             case MountKind.TMPFS:
-                args += ["--size", str(mount.size_bytes)] if mount.size_bytes else []
-                perms = "1777" if mount.target.endswith("tmp") else "0700"
-                args += ["--perms", perms, "--tmpfs", mount.target]
+                mode = 0o1777 if mount.target.endswith("tmp") else 0o700
+                lines.append(("tmpfs", mount.target, mount.size_bytes, mode))
             case MountKind.SYMLINK:
-                args += ["--symlink", mount.source, mount.target]
-            case MountKind.READ_ONLY | MountKind.READ_WRITE:
-                name = f".b/{len(stage)}"
-                writes = mount.kind is MountKind.READ_WRITE
-                stage.append((name, mount.source, "write" if writes else "read"))
-                args += ["--bind" if writes else "--ro-bind", f"/{name}", mount.target]
-    return args
+                lines.append(("link", mount.target, mount.source))
+            case MountKind.READ_ONLY:
+                lines.append(("tree", mount.target, mount.source, "read"))
+            case MountKind.READ_WRITE:
+                lines.append(("tree", mount.target, mount.source, "write"))
+    if plan.workspace is not None:
+        _apart(plan.mounts, plan.workspace.target)
+        lines.append(("work", str(_inner(plan.workspace.target))))
+    return lines
 
 
 def _apart(mounts: Sequence[Mount], workspace: str) -> None:
@@ -191,16 +200,12 @@ def _environment(plan: RunPlan, placeholders: Mapping[str, str]) -> list[str]:
     return args
 
 
-def _proc(present: frozenset[str]) -> list[str]:
-    """Mount a fresh /proc, seal /proc/sys (bwrap leaves it writable for root) and mask leaks."""
-    args = ["--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys"]
-    for name in _PROC_FILES:
-        if name in present:
-            args += ["--ro-bind", "/dev/null", f"/proc/{name}"]
-    for name in _PROC_TREES:
-        if name in present:
-            args += ["--perms", "0555", "--tmpfs", f"/proc/{name}", "--remount-ro", f"/proc/{name}"]
-    return args
+def _proc(present: frozenset[str]) -> list[Line]:
+    """Mount /proc, seal /proc/sys (root could write it even without capabilities), mask leaks."""
+    lines: list[Line] = [("proc", "/proc"), ("seal", "/proc/sys")]
+    lines += [("blank", f"/proc/{name}") for name in _PROC_FILES if name in present]
+    lines += [("empty", f"/proc/{name}") for name in _PROC_TREES if name in present]
+    return lines
 
 
 def compile_box(
@@ -211,30 +216,31 @@ def compile_box(
     Raises Refused for a place inside the box that cannot be, for a NUL in a value and for a
     secret without placeholder.
     """
-    stage: list[tuple[str, str, str]] = []
+    shm = min(plan.limits.tmp_bytes, plan.limits.memory_bytes)
+    image: list[Line] = [
+        *_mounts(plan),
+        *_proc(proc),
+        ("dev", "/dev"),
+        ("tmpfs", "/dev/shm", shm, 0o1777),  # noqa: S108 - a place inside the box
+        *(("file", path, text) for path, text in FILES),
+    ]
+    path, _ = READY_FILE
     args = [
-        "--unshare-all", "--share-net", "--unshare-user", "--disable-userns",
-        "--die-with-parent", "--cap-drop", "ALL",
+        "--unshare-user", "--disable-userns", "--unshare-ipc", "--unshare-uts",
+        "--unshare-cgroup-try", "--die-with-parent", "--cap-drop", "ALL",
         "--uid", str(INNER_ID), "--gid", str(INNER_ID), "--hostname", HOSTNAME,
+        *([] if plan.terminal else ["--new-session"]),
+        "--clearenv", *_environment(plan, placeholders),
+        "--dev-bind", IMAGE, "/",
+        "--perms", "0444", "--file", str(FD_READY), path,
+        "--remount-ro", "/", "--chdir", plan.cwd,
+        "--seccomp", str(FD_FILTER), "--json-status-fd", str(FD_STATUS),
     ]  # fmt: skip
-    args += [] if plan.terminal else ["--new-session"]
-    args += ["--clearenv", *_environment(plan, placeholders)]
-    args += _mounts(_with_defaults(plan), stage)
-    if plan.workspace is not None:
-        _apart(plan.mounts, plan.workspace.target)
-        bind = "--bind" if plan.workspace.access == "write" else "--ro-bind"
-        args += [bind, "/.w", str(_inner(plan.workspace.target))]
-    args += _proc(proc)
-    shm = str(min(plan.limits.tmp_bytes, plan.limits.memory_bytes))
-    args += ["--dev", "/dev", "--size", shm, "--perms", "1777", "--tmpfs", "/dev/shm"]  # noqa: S108 - inside
-    for index, (path, _) in enumerate(FILES):
-        args += ["--perms", "0444", "--file", str(FD_FILES + index), path]
-    args += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", plan.cwd]
-    args += ["--seccomp", str(FD_FILTER), "--json-status-fd", str(FD_STATUS)]
-    if any("\0" in arg for arg in (*args, *plan.argv)) or not plan.argv:
+    texts = (*args, *plan.argv, *(str(part) for line in image for part in line))
+    if any("\0" in text for text in texts) or not plan.argv:
         raise Refused(
             "box-argument-invalid",
             "a command, path or variable of the plan is empty or holds a NUL",
             hint="remove the NUL character",
         )
-    return BoxSpec(stage=tuple(stage), args=tuple(args), command=plan.argv)
+    return BoxSpec(image=tuple(image), args=tuple(args), command=plan.argv)

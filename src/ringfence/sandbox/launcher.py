@@ -3,7 +3,7 @@
 It is started once per supervisor as ``python -I -S launcher.py FD`` with an empty environment
 and imports nothing but the standard library. Over the socket FD it takes one JSON message per
 box, clones a child into fresh namespaces and tells its end. The child prepares what takes the
-kernel long, waits for its order (the staged tree, the limits, the descriptors) on a socket of
+kernel long, waits for its order (the image, the limits, the descriptors) on a socket of
 its own, and becomes bubblewrap.
 
 Invariants:
@@ -13,15 +13,15 @@ Invariants:
 2. A boxed process is never kernel-uid 0: as root the child takes the uid of the run before it
    executes anything, and uid 0 is refused.
 3. Before bubblewrap starts, the child has left the host's file tree: its root is a tmpfs with
-   nothing in it but what the plan names.
+   nothing in it but bubblewrap's libraries and the image, which holds what the plan names.
 4. Bubblewrap gets an empty environment, no descriptor but the named ones and no inherited
    signal setting; it already runs under the outer filter.
 5. Whatever goes wrong in the child is reported by the name of the step, and nothing is started.
 
 Steps of the child: 1 tie its life to the launcher; 2 join cgroups; 3 loopback and listener;
-4 stage the tree; 5 leave the host's tree; 6 limits; 7 terminal; 8 drop to the run's uid;
-9 descriptors; 10 outer filter; 11 report; 12 execute bubblewrap. It decides nothing: what is
-staged, and whether the host may start a box at all, is the supervisor's knowledge.
+4 leave the host's tree; 5 build the image; 6 limits; 7 terminal; 8 drop to the run's uid;
+9 descriptors; 10 outer filter; 11 report; 12 execute bubblewrap. It decides nothing: what an
+image holds, and whether the host may start a box at all, is the supervisor's knowledge.
 """
 
 import ctypes
@@ -42,6 +42,9 @@ from typing import Any
 Spec = dict[str, Any]
 
 LISTEN = ("127.0.0.1", 3128)
+IMAGE = "/.r"
+DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+TMPFS_FILES = 100_000
 MESSAGE = 1 << 17
 FIRST_FD = 10
 
@@ -60,7 +63,7 @@ MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REC, MS_PRIVATE = 1, 2, 4, 8, 0x40
 MNT_DETACH = 2
 AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, AT_RECURSIVE = 0x1000, 0x100, 0x8000
 OPEN_TREE_CLONE, OPEN_TREE_CLOEXEC, MOVE_MOUNT_F_EMPTY_PATH = 1, 0x80000, 4
-MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_IDMAP = 0x1, 0x2, 0x100000
+MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV, MOUNT_ATTR_IDMAP = 1, 2, 4, 0x100000
 PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
 
@@ -127,18 +130,20 @@ def _set_attributes(tree: int, attributes: int, userns: int = 0) -> None:
 
 
 def _attach(tree: int, target: str) -> None:
-    """Hang a detached tree into the stage at a path relative to it, and close it."""
+    """Hang a detached tree in at a path, making the place for it, and close it."""
     if stat.S_ISDIR(os.fstat(tree).st_mode):
         os.makedirs(target, 0o755, exist_ok=True)
     else:
         os.makedirs(os.path.dirname(target), 0o755, exist_ok=True)
-        os.close(os.open(target, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o444))
+        if not os.path.exists(target):
+            os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o444))
     _syscall(target, SYS_MOVE_MOUNT, tree, b"", -100, os.fsencode(target), MOVE_MOUNT_F_EMPTY_PATH)
     os.close(tree)
 
 
-def _write(path: str, text: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+def _write(path: str, text: str, *, create: bool = False) -> None:
+    flags = os.O_WRONLY | os.O_CLOEXEC | (os.O_CREAT | os.O_EXCL if create else 0)
+    descriptor = os.open(path, flags, 0o444)
     try:
         os.write(descriptor, text.encode())
     finally:
@@ -176,69 +181,149 @@ def open_listener() -> socket.socket:
     return listener
 
 
-class Stage:
-    """The tree the child will call its root, built on a tmpfs of its own."""
+class Image:
+    """The file tree of a box, built below a tmpfs that becomes the child's root.
 
-    def __init__(self, spec: Spec) -> None:
+    Everything of the host is opened first, as detached trees; then the host's tree is left; the
+    lines of the image are carried out afterwards, when no path leads to the host any more.
+    """
+
+    def __init__(self, spec: Spec, root_map: int) -> None:
         self.spec = spec
+        self.root_map = root_map
+        self.ids = spec["run_uid"], spec["run_gid"]
+        self.trees: list[int] = []
+        self.devices: dict[str, int] = {}
+        self.blank = -1
 
     def build(self) -> None:
-        """Open everything on the host first, because the stage hides ``/tmp``."""
-        spec = self.spec
-        _mount("none", "/", None, MS_REC | MS_PRIVATE)
-        trees = [
-            (name, _open_tree(source, recursive=how in {"read", "write"}), how)
-            for name, source, how in spec["stage"]
-        ]
-        _mount("tmpfs", "/tmp", "tmpfs", MS_NOSUID, "mode=0755,size=4m")  # noqa: S108 - a mount point every host has
+        """Build it all and come back to the new root."""
+        self._open()
+        self._leave_host()
+        self._settle()
+        root = os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        os.chroot(IMAGE)
+        os.chdir("/")
+        for kind, *words in self.spec["image"]:
+            getattr(self, f"_{kind}")(*words)
+        os.chown("/etc", *self.ids)
+        os.fchdir(root)
+        os.chroot(".")
+
+    def _open(self) -> None:
+        """Open what is named, make the root, and give bubblewrap what it needs to run."""
+        for source, how in self.spec["sources"]:
+            self.trees.append(_open_tree(source, recursive=how in {"read", "write"}))
+        for name in DEVICES:
+            self.devices[name] = _open_tree(f"/dev/{name}", recursive=False)
+        _mount("tmpfs", "/tmp", "tmpfs", MS_NOSUID, "mode=0755,size=8m")  # noqa: S108 - a mount point every host has
         os.chdir("/tmp")  # noqa: S108 - the tmpfs of the line above
-        for name in ("proc", "tmp", "dev"):
+        for name in ("proc", "tmp", IMAGE[1:]):
             os.mkdir(name, 0o755)
         _mount("proc", "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
-        for name, tree, how in trees:
-            self._place(name, tree, how)
-        for name, text in spec["links"]:
+        for name, source in self.spec["system"]:
+            _attach(_open_tree(source, recursive=True), name)
+        for name, text in self.spec["links"]:
             os.symlink(text, name)
-        if spec["overlay"]:
-            self._overlay()
 
-    def leave_host(self) -> None:
-        """Make the stage the root and let go of the host's tree."""
+    def _leave_host(self) -> None:
+        """Make the tmpfs the root and let go of the host's tree."""
         _syscall("pivot_root", SYS_PIVOT_ROOT, b".", b".")
         _check(_libc.umount2(b".", MNT_DETACH), "host tree")
         os.chdir("/")
+        os.close(os.open("/.n", os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o444))
+        self.blank = os.open("/.n", os.O_PATH | os.O_CLOEXEC)
 
-    def _place(self, name: str, tree: int, how: str) -> None:
-        if how in {"lend", "map"}:
-            self._idmap(tree)
-        if how in {"read", "lend", "lower"}:
-            _set_attributes(tree, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID)
-        _attach(tree, name)
+    def _settle(self) -> None:
+        """Give every tree its attributes, before it is seen anywhere."""
+        for tree, (_, how) in zip(self.trees, self.spec["sources"], strict=True):
+            if how in {"lend", "map"}:
+                self._idmap(tree)
+            fixed = MOUNT_ATTR_RDONLY if how in {"read", "lend", "lower"} else 0
+            _set_attributes(tree, fixed | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
+        for tree in self.devices.values():
+            _set_attributes(tree, MOUNT_ATTR_NOSUID)
 
     def _idmap(self, tree: int) -> None:
         """Let the owner of a tree appear as the run's user."""
         owner = os.fstat(tree)
         try:
-            userns = user_namespace(
-                (owner.st_uid, self.spec["run_uid"]), (owner.st_gid, self.spec["run_gid"])
-            )
+            userns = self.root_map
+            if (owner.st_uid, owner.st_gid) != (0, 0):
+                userns = user_namespace((owner.st_uid, self.ids[0]), (owner.st_gid, self.ids[1]))
             _set_attributes(tree, MOUNT_ATTR_IDMAP, userns)
         except OSError as error:
             raise StepError("idmap", error.errno or 0, str(error.filename)) from error
-        os.close(userns)
 
-    def _overlay(self) -> None:
-        """Mount the workspace from ``.l`` and ``.u`` at ``.w``; overlayfs keeps its own clones."""
-        options = "lowerdir=.l,upperdir=.u/upper,workdir=.u/work,redirect_dir=nofollow,index=off"
-        options += ",metacopy=off,xino=off,volatile"
+    # Lines of the image: every method is one kind.
+
+    def _tree(self, target: str, index: int) -> None:
+        _attach(self.trees[index], target)
+
+    def _link(self, target: str, text: str) -> None:
+        os.makedirs(os.path.dirname(target), 0o755, exist_ok=True)
+        os.symlink(text, target)
+
+    def _tmpfs(self, target: str, size: int, mode: int) -> None:
+        os.makedirs(target, 0o755, exist_ok=True)
+        uid, gid = self.ids
+        options = f"mode={mode:o},uid={uid},gid={gid},nr_inodes={TMPFS_FILES}"
+        options += f",size={size}" if size else ""
+        _mount("tmpfs", target, "tmpfs", MS_NOSUID | MS_NODEV, options)
+
+    def _file(self, target: str, text: str) -> None:
+        os.makedirs(os.path.dirname(target), 0o755, exist_ok=True)
+        _write(target, text, create=True)
+
+    def _proc(self, target: str) -> None:
+        os.mkdir(target, 0o755)
+        _mount("proc", target, "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+
+    def _seal(self, target: str) -> None:
+        tree = _open_tree(target, recursive=True)
+        _set_attributes(tree, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
+        _attach(tree, target)
+
+    def _blank(self, target: str) -> None:
+        flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH
+        tree = _syscall(target, SYS_OPEN_TREE, self.blank, b"", flags)
+        _set_attributes(tree, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
+        _attach(tree, target)
+
+    def _empty(self, target: str) -> None:
+        flags = MS_RDONLY | MS_NOSUID | MS_NODEV
+        _mount("tmpfs", target, "tmpfs", flags, "mode=0555,size=4k")
+
+    def _dev(self, target: str) -> None:
+        os.mkdir(target, 0o755)
+        _mount("tmpfs", target, "tmpfs", MS_NOSUID, "mode=0755,size=64k")
+        for name in DEVICES:
+            _attach(self.devices[name], f"{target}/{name}")
+        for name, text in (("fd", ""), ("stdin", "/0"), ("stdout", "/1"), ("stderr", "/2")):
+            os.symlink(f"/proc/self/fd{text}", f"{target}/{name}")
+        os.symlink("pts/ptmx", f"{target}/ptmx")
+        for name in ("pts", "shm"):
+            os.mkdir(f"{target}/{name}", 0o755)
+        options = "newinstance,ptmxmode=0666,mode=620"
+        _mount("devpts", f"{target}/pts", "devpts", MS_NOSUID | MS_NOEXEC, options)
+        packed = struct.pack("<QQQQ", MOUNT_ATTR_RDONLY, 0, 0, 0)
+        _syscall(target, SYS_MOUNT_SETATTR, -100, os.fsencode(target), 0, packed, len(packed))
+
+    def _overlay(self, target: str, lower: int, layer: int) -> None:
+        """Mount the workspace copy-on-write; overlayfs keeps its own clones of both sides."""
+        options = "lowerdir=/.l,upperdir=/.u/upper,workdir=/.u/work,redirect_dir=nofollow"
+        options += ",index=off,metacopy=off,xino=off,volatile"
         options += ",userxattr" if self.spec["user"] else ""
-        os.mkdir(".w", 0o755)
+        _attach(self.trees[lower], "/.l")
+        _attach(self.trees[layer], "/.u")
+        os.makedirs(target, 0o755, exist_ok=True)
         try:
-            _mount("overlay", ".w", "overlay", MS_NOSUID | MS_NODEV, options)
+            _mount("overlay", target, "overlay", MS_NOSUID | MS_NODEV, options)
         except OSError as error:
             raise StepError("overlay", error.errno or 0, "workspace") from error
-        for name in (b".l", b".u"):
-            _check(_libc.umount2(name, MNT_DETACH), "overlay layers")
+        for name in ("/.l", "/.u"):
+            _check(_libc.umount2(name.encode(), MNT_DETACH), "overlay layers")
+            os.rmdir(name)
 
 
 def user_namespace(uids: tuple[int, int], gids: tuple[int, int]) -> int:
@@ -248,9 +333,9 @@ def user_namespace(uids: tuple[int, int], gids: tuple[int, int]) -> int:
         while True:
             signal.pause()
     try:
-        _write(f"proc/{child}/gid_map", f"{gids[0]} {gids[1]} 1")
-        _write(f"proc/{child}/uid_map", f"{uids[0]} {uids[1]} 1")
-        return os.open(f"proc/{child}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+        _write(f"/proc/{child}/gid_map", f"{gids[0]} {gids[1]} 1")
+        _write(f"/proc/{child}/uid_map", f"{uids[0]} {uids[1]} 1")
+        return os.open(f"/proc/{child}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
     finally:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
@@ -294,63 +379,80 @@ def reset_signals() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
 
-def child_steps(request: Spec, report: int, orders: int, parent: int) -> None:
-    """Go the twelve steps of the module's docstring; only a failure or no order returns.
+class Progress:
+    """Which step the child is at."""
 
-    The first three are done ahead: joining a control group of version 1 and making a network
+    step = "life"
+
+
+def prepare(request: Spec, report: int, parent: int, at: Progress) -> int:
+    """Go the steps that need no plan; give the namespace that maps root to the run's uid.
+
+    They are done ahead because joining a control group of version 1 and making a network
     namespace take the kernel longer than all the rest.
     """
-    step = "life"
-    try:
-        tie_life(parent)
-        reset_signals()
-        os.umask(0o022)
-        if request["user"]:
-            step = "uid-map"
-            map_self(request["uid"], request["gid"])
-        step = "cgroup"
-        for path in request["cgroups"]:
-            _write(path, "0")
-        step = "network"
-        listener = open_listener()
-        channel = socket.socket(fileno=os.dup(report))
+    tie_life(parent)
+    reset_signals()
+    os.umask(0o022)
+    if request["user"]:
+        at.step = "uid-map"
+        map_self(request["run_uid"], request["run_gid"])
+    at.step = "cgroup"
+    for path in request["cgroups"]:
+        _write(path, "0")
+    at.step = "network"
+    with open_listener() as listener, socket.socket(fileno=os.dup(report)) as channel:
         socket.send_fds(channel, [b'{"listening":true}'], [listener.fileno()])
-        listener.close()
-        step = "order"
-        data, fds, _, _ = socket.recv_fds(
-            socket.socket(fileno=orders), MESSAGE, 32, socket.MSG_CMSG_CLOEXEC
-        )
+    at.step = "private"
+    _mount("none", "/", None, MS_REC | MS_PRIVATE)
+    _mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    if request["user"]:
+        return -1
+    return user_namespace((0, request["run_uid"]), (0, request["run_gid"]))
+
+
+def finish(spec: Spec, fds: list[int], root_map: int, parent: int, at: Progress) -> None:
+    """Go the steps from the order to the last before the descriptors are arranged."""
+    at.step = "image"
+    Image(spec, root_map).build()
+    at.step = "limits"
+    for number, value in spec["rlimits"]:
+        resource.setrlimit(number, (value, value))
+    at.step = "terminal"
+    os.setsid()
+    if spec["terminal"]:
+        fcntl.ioctl(fds[0], termios.TIOCSCTTY, 0)
+    at.step = "uid"
+    if not spec["user"]:
+        become(spec["run_uid"], spec["run_gid"])
+    tie_life(parent)
+
+
+def child_steps(request: Spec, report: int, orders: int, parent: int) -> None:
+    """Go the twelve steps of the module's docstring; only a failure or no order returns."""
+    at = Progress()
+    try:
+        root_map = prepare(request, report, parent, at)
+        at.step = "order"
+        with socket.socket(fileno=orders) as channel:
+            data, fds, _, _ = socket.recv_fds(channel, MESSAGE, 32, socket.MSG_CMSG_CLOEXEC)
         if not data:
             return
         spec = json.loads(data) | request
-        step = "stage"
-        stage = Stage(spec)
-        stage.build()
-        stage.leave_host()
-        step = "limits"
-        for number, value in spec["rlimits"]:
-            resource.setrlimit(number, (value, value))
-        step = "terminal"
-        os.setsid()
-        if spec["terminal"]:
-            fcntl.ioctl(fds[0], termios.TIOCSCTTY, 0)
-        step = "uid"
-        if not spec["user"]:
-            become(spec["run_uid"], spec["run_gid"])
-        tie_life(parent)
-        step = "descriptors"
+        finish(spec, fds, root_map, parent, at)
+        at.step = "descriptors"
         report = arrange_descriptors(fds, report)
-        step = "filter"
+        at.step = "filter"
         load_filter(bytes.fromhex(spec["filter"]))
-        step = "execute"
+        at.step = "execute"
         os.execve(spec["bwrap"], spec["argv"], {})  # noqa: S606 - a list, resolved by the supervisor
     except StepError as error:
         tell(report, error.step, error.number, error.about)
     except OSError as error:
         about = error.filename if isinstance(error.filename, str) else ""
-        tell(report, step, error.errno or 0, about)
+        tell(report, at.step, error.errno or 0, about)
     except BaseException as error:  # noqa: BLE001 - whatever it is, nothing may go on from here
-        tell(report, step, 0, repr(error))
+        tell(report, at.step, 0, repr(error))
 
 
 def tell(report: int, step: str, number: int, about: str) -> None:

@@ -22,7 +22,7 @@ from ringfence.chain.errors import Refused, Unavailable
 from ringfence.engine.plan import BoxLimits
 
 PREFIX = "ringfence-"
-OWN_PROCESSES = 2  # bubblewrap's monitor and its init count as processes of the box
+OWN_PROCESSES = 1  # bubblewrap, process 1 of the box, counts too
 REMOVE_SECONDS = 2.0
 
 

@@ -35,13 +35,13 @@ from ringfence.sandbox.box import BoxUid, NativeBox, reap
 START_SECONDS = 30.0
 KIND = "native"
 QUIET_MS = 50  # after a start: the new agent has the processor first
-DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 ROOT_LINKS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 
 _HINTS = {
     "namespaces": "allow user, mount, pid and network namespaces; ringfence doctor names the lock",
+    "private": "let this process mount: as root grant CAP_SYS_ADMIN",
     "uid-map": "allow unprivileged user namespaces: sysctl -w kernel.unprivileged_userns_clone=1",
-    "stage": "as root grant CAP_SYS_ADMIN, as a user: "
+    "image": "as root grant CAP_SYS_ADMIN, as a user: "
     "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
     "uid": "map the uid range of the boxes into this container",
     "filter": "use a kernel built with CONFIG_SECCOMP_FILTER",
@@ -172,13 +172,18 @@ class NativeBackend:
             self._count += 1
             number = self._count
         name = f"{os.getpid()}-{number}-{secrets.token_hex(4)}"
-        groups = limits.make_groups(name, self._hierarchies)
-        box = NativeBox(name, groups, lambda: self._forget(number))
+        uid = BoxUid(*self._uids)
+        try:
+            groups = limits.make_groups(name, self._hierarchies)
+        except RingfenceError:
+            uid.release()
+            raise
+        box = NativeBox(name, uid, groups, lambda: self._forget(number))
         request = {
             "box": number,
             "user": not self._root,
-            "uid": os.geteuid(),
-            "gid": os.getegid(),
+            "run_uid": uid.uid,
+            "run_gid": uid.gid,
             "cgroups": [str(group / "cgroup.procs") for group in groups],
         }
         fds = [box.far_report.fileno(), box.far_orders.fileno()]
@@ -193,26 +198,23 @@ class NativeBackend:
 
     def _order(self, box: NativeBox, plan: RunPlan, spec: bwrap.BoxSpec, stdio: Stdio) -> None:
         """Give a prepared child everything it needs, and see the box built."""
-        uid = BoxUid(*self._uids)
-        box.run_as(uid)
+        uid = box.uid
         box.bounds = limits.bound(plan.limits, box.name, self._hierarchies)
-        stage, box.workspace_kind = self._stage(plan, spec, uid)
+        sources, image, box.workspace_kind = self._image(plan, spec, uid)
         ready, far_ready = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         order = {
-            "run_uid": uid.uid,
-            "run_gid": uid.gid,
             "rlimits": box.bounds.rlimits,
-            "stage": stage,
+            "sources": sources,
+            "image": image,
+            "system": self._tree[0],
             "links": self._tree[1],
-            "overlay": box.workspace_kind == "overlay",
             "terminal": plan.terminal,
             "filter": self._program(seccomp.Stage.OUTER).hex(),
             "bwrap": bwrap.find().path,
             "argv": ["bwrap", "--args", str(bwrap.FD_ARGS), "--", *spec.command],
         }
-        *files, last = bwrap.FILES
         with ready:
-            ready.sendall(last[1].encode())
+            ready.sendall(bwrap.READY_FILE[1].encode())
             ready.shutdown(socket.SHUT_WR)
             with far_ready, _Descriptors() as made:
                 passed = [
@@ -220,7 +222,6 @@ class NativeBackend:
                     made.memory("args", b"".join(os.fsencode(arg) + b"\0" for arg in spec.args)),
                     made.memory("filter", self._program(seccomp.Stage.BOX)),
                     box.far_status,
-                    *(made.memory("file", text.encode()) for _, text in files),
                     far_ready.fileno(),
                 ]  # fmt: skip
                 try:
@@ -238,24 +239,38 @@ class NativeBackend:
         with self._lock:
             self._boxes.pop(number, None)
 
-    # --- what the launcher stages ---------------------------------------------------------------
+    # --- what the launcher builds ---------------------------------------------------------------
 
-    def _stage(
+    def _image(
         self, plan: RunPlan, spec: bwrap.BoxSpec, uid: BoxUid
-    ) -> tuple[list[tuple[str, str, str]], str]:
-        stage = [*self._tree[0]]
-        stage += [(name, source, self._how(source, how, uid)) for name, source, how in spec.stage]
-        if plan.workspace is None:
-            return stage, "none"
+    ) -> tuple[list[tuple[str, str]], list[bwrap.Line], str]:
+        """Give the sources with the way each is shown, the lines that use them, the workspace."""
+        sources: list[tuple[str, str]] = []
+        lines: list[bwrap.Line] = []
+        kind = "none"
+        for line in spec.image:
+            match line:
+                case ("tree", target, str(source), str(how)):
+                    lines.append(("tree", target, len(sources)))
+                    sources.append((source, self._how(source, how, uid)))
+                case ("work", target) if plan.workspace is not None:
+                    kind, wanted = self._workspace(plan.workspace, uid)
+                    indexes = range(len(sources), len(sources) + len(wanted))
+                    lines.append(("overlay" if kind == "overlay" else "tree", target, *indexes))
+                    sources += wanted
+                case _:
+                    lines.append(line)
+        return sources, lines, kind
+
+    def _workspace(self, work: WorkspacePlan, uid: BoxUid) -> tuple[str, list[tuple[str, str]]]:
+        """Say how the workspace is held, and the sources for that."""
         lend = "lend" if self._root and not self._plain_files else "lower"
-        if plan.workspace.access != "write":
-            return [*stage, (".w", plan.workspace.directory, lend)], "read"
+        if work.access != "write":
+            return "read", [(work.directory, lend)]
         if self._copy:
-            tree = workspace.copy_tree(plan.workspace, uid.uid, uid.gid)
-            return [*stage, (".w", str(tree), "write")], "copy"
-        layer = _prepare_layer(plan.workspace, uid)
-        stage += [(".l", plan.workspace.directory, lend), (".u", str(layer), "write")]
-        return stage, "overlay"
+            return "copy", [(str(workspace.copy_tree(work, uid.uid, uid.gid)), "write")]
+        layer = _prepare_layer(work, uid)
+        return "overlay", [(work.directory, lend), (str(layer), "write")]
 
     def _how(self, source: str, how: str, uid: BoxUid) -> str:
         """Say how the run's uid comes to see a source: what is ours is lent, the rest is as it is.
@@ -264,7 +279,8 @@ class NativeBackend:
         """
         if not self._root:
             return how
-        ours = Path(source).resolve().is_relative_to(self._state)
+        ours = source.startswith(f"{self._state}/")
+        ours = ours and Path(source).resolve().is_relative_to(self._state)
         if how == "read":
             return _opened_up(source) if ours and self._plain_files else "lend" if ours else how
         if ours:
@@ -398,9 +414,15 @@ def _refusal(message: dict[str, object]) -> Exception:
     text = f"the box could not be started at step {step!r}: {about}: {os.strerror(number)}"
     if number in {errno.EAGAIN, errno.ENOMEM, errno.ENFILE, errno.EMFILE}:
         return Unavailable("isolation-resources", text, hint="the host is short of resources")
-    if step == "stage" and number in {errno.ENOENT, errno.ELOOP, errno.ENOTDIR}:
+    if step == "image" and number in {errno.ENOENT, errno.ELOOP, errno.ENOTDIR}:
         return Unavailable(
             "box-source-missing", f"{about} cannot be mounted: {os.strerror(number)}"
+        )
+    if step == "image" and number == errno.EROFS:
+        return Refused(
+            "box-path-conflict",
+            f"{about} cannot be made: it lies in what the box has read-only",
+            hint="mount it elsewhere in the box",
         )
     if step not in _HINTS:
         return InternalError(f"isolation-{step}", text, hint="please report this")
@@ -427,18 +449,17 @@ def _wait_built(ready: socket.socket, box: NativeBox) -> None:
         ) from error
 
 
-def _system_tree() -> tuple[list[tuple[str, str, str]], list[tuple[str, str]]]:
-    """Give what bubblewrap itself needs in the stage: /usr, the links to it, six devices."""
-    stage = [("usr", "/usr", "read")]
+def _system_tree() -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """Give what bubblewrap itself needs around the image: /usr and the links to it."""
+    trees = [("usr", "/usr")]
     links = []
     for name in ROOT_LINKS:
         path = Path("/", name)
         if path.is_symlink():
             links.append((name, str(path.readlink())))
         elif path.is_dir():
-            stage.append((name, str(path), "read"))
-    stage += [(f"dev/{name}", f"/dev/{name}", "write") for name in DEVICES]
-    return stage, links
+            trees.append((name, str(path)))
+    return trees, links
 
 
 def _prepare_layer(work: WorkspacePlan, uid: BoxUid) -> Path:
