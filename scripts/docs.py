@@ -4,11 +4,11 @@ import sys
 from pathlib import Path
 
 import click
+
+from ringfence.apps.cli import COMMANDS, group
 from ringfence.chain.schema import schema_text
 from ringfence.checks.catalogue import rule_pages
 from ringfence.engine.table import mermaid
-
-from ringfence.apps.cli import COMMANDS, group
 
 ROOT = Path(__file__).parent.parent
 

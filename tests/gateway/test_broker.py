@@ -8,9 +8,9 @@ import signal
 import socket
 import ssl
 import subprocess
-import time
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path

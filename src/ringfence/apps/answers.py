@@ -20,8 +20,8 @@ from ringfence.chain.errors import Refused, RingfenceError
 from ringfence.chain.words import Json
 from ringfence.control.reviews import Review, ReviewKind, ReviewStatus, judge_answer
 from ringfence.policy.decision import Decision
-from ringfence.sandbox.merge import apply
 from ringfence.sandbox.held import change_from_json, read_change
+from ringfence.sandbox.merge import apply
 from ringfence.store.state import StateStore
 
 MAX_SHOWN_BYTES = 16 * 1024**2
@@ -66,9 +66,10 @@ def look(data: DataDir, review: str) -> Shown:
 
 
 def _shown(data: DataDir, review: Review) -> Shown:
-    issues = []
-    for issue in _objects(review.subject.get("issues")):
-        issues.append(f"{issue.get('severity')}: {issue.get('description')}")
+    issues = [
+        f"{issue.get('severity')}: {issue.get('description')}"
+        for issue in _objects(review.subject.get("issues"))
+    ]
     if review.kind is ReviewKind.MERGE:
         parts, changed = _changed_files(review)
     else:
@@ -124,14 +125,16 @@ def answer(data: DataDir, review: str, *, actor: str, approve: bool, reason: str
         decision = judge_answer(found, actor=actor, reason=reason, shown_digest=digest, now=now)
         with open_audit(data) as audit:
             if not decision.allowed:
-                _record(audit, EventName.REVIEW_INVALID, found, decision, actor, reason)
+                _record(
+                    audit, EventName.REVIEW_INVALID, found, decision, actor=actor, reason=reason
+                )
                 raise Refused(decision.rule, decision.reason, hint=decision.fix)
             event = EventName.REVIEW_APPROVE if approve else EventName.REVIEW_REJECT
-            _record(audit, event, found, decision, actor, reason)
+            _record(audit, event, found, decision, actor=actor, reason=reason)
             status = ReviewStatus.APPROVED if approve else ReviewStatus.REJECTED
             if not state.answer(found.id, status, actor=actor, reason=reason, now=now):
                 late = Decision.deny("review-not-pending", "somebody else answered first")
-                _record(audit, EventName.REVIEW_INVALID, found, late, actor, reason)
+                _record(audit, EventName.REVIEW_INVALID, found, late, actor=actor, reason=reason)
                 raise Refused(late.rule, late.reason, hint=f"ringfence review show {found.id}")
             if found.kind is ReviewKind.MERGE:
                 if approve:
@@ -150,15 +153,16 @@ def _merge(audit: AuditLog, review: Review, decision: Decision, actor: str) -> N
     for item in _objects(review.subject.get("files")):
         change = change_from_json(item)
         _record(
-            audit, EventName.MERGE_APPLY, review, decision, actor, f"approved in {review.id}",
+            audit, EventName.MERGE_APPLY, review, decision, actor=actor,
+            reason=f"approved in {review.id}",
             subject=change.path, digest=change.sha256,
         )  # fmt: skip
         apply(directory, change, layer)
 
 
 def _record(
-    audit: AuditLog, event: EventName, review: Review, decision: Decision, actor: str,
-    reason: str, *, subject: str | None = None, digest: str | None = None,
+    audit: AuditLog, event: EventName, review: Review, decision: Decision, *, actor: str,
+    reason: str, subject: str | None = None, digest: str | None = None,
 ) -> None:  # fmt: skip
     audit.append(
         [

@@ -6,10 +6,10 @@ Invariants:
 2. A command is resolved on the host once, by the search path of the person who started the run.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ringfence.agents.clients.table import CLIENTS, client_named
 from ringfence.chain.errors import InputError, Refused
@@ -18,6 +18,9 @@ from ringfence.engine.plan import RunPlan
 from ringfence.engine.planning import Command, Handoff, plan_step, prompt_text
 from ringfence.policy.grant import Grant, compile_grant
 from ringfence.sandbox.tools import command_mounts, system_mounts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 VERDICT_FILE = "verdict.json"
 LEVEL = "L3"
@@ -61,7 +64,7 @@ def _check_level(agent: Agent) -> None:
     if agent.isolation > LEVEL:
         raise Refused(
             "isolation-level",
-            f"agent {agent.name!r} asks for isolation {agent.isolation}; this version gives {LEVEL}",
+            f"agent {agent.name!r} asks for isolation {agent.isolation}, and this is {LEVEL}",
             hint=f"lower it to {LEVEL} if a box of namespaces is enough, or do not run it here",
             where=agent.where,
         )

@@ -41,7 +41,7 @@ def schema_text() -> str:
     return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
-def _schema(shape: Shape) -> dict[str, Json]:  # noqa: PLR0911 - one return for each shape
+def _schema(shape: Shape) -> dict[str, Json]:
     match shape:
         case Text():
             return _text(shape)

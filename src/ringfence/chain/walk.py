@@ -70,9 +70,7 @@ class Faults:
         return self.source.position(node.start, node.end)
 
 
-def check(  # noqa: PLR0911 - one return for each shape
-    node: Node, shape: Shape, faults: Faults, *, name: str
-) -> bool:
+def check(node: Node, shape: Shape, faults: Faults, *, name: str) -> bool:
     """Check a tree; ``name`` is the field's name for messages. False when a fault was noted."""
     match shape:
         case Text():

@@ -48,8 +48,9 @@ class BoxBackend(Protocol):
     """One way to hold a box."""
 
     def start(self, plan: RunPlan, stdio: Stdio, placeholders: Mapping[str, str]) -> Box:
-        """Start the plan's command; ``placeholders`` maps the name of a secret's variable to
-        what the box may see in it.
+        """Start the plan's command.
+
+        ``placeholders`` maps the name of a secret's variable to what the box may see in it.
 
         Raises Refused when this host cannot give what the plan demands (R5), Unavailable when
         starting failed for a reason that may pass.

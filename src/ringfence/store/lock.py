@@ -4,6 +4,7 @@ import fcntl
 import os
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 
 class RunLock:
@@ -24,7 +25,7 @@ class RunLock:
             os.close(self._fd)
             self._fd = -1
 
-    def __enter__(self) -> "RunLock":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -326,7 +326,7 @@ def test_a_run_rests_at_a_review_and_a_rejection_ends_it(person: Any, agent: Age
 
 
 def test_what_changed_after_it_was_asked_cannot_be_approved(person: Any, agent: Agent) -> None:
-    """Approval is bound to the digest; the refusal is on the record (guard-off: unchanged passes)."""
+    """Approval is bound to the digest; put back as it was, the same answer passes."""
     chain = person.chain(
         agent("write", WRITE.format(text="harmless"), emits=["w:done"], output="r.txt"),
         {"name": "gate", "type": "gate", "triggers": ["w:done"], "emits": ["g:ok"],

@@ -32,7 +32,7 @@ def test_an_output_directory_that_is_a_link_is_refused(tmp_path: Path) -> None:
     """The directory itself is not followed either."""
     (tmp_path / "real").mkdir()
     (tmp_path / "out").symlink_to(tmp_path / "real")
-    with pytest.raises(OSError, match="."):
+    with pytest.raises(OSError, match=r"directory|symbolic"):
         read_output(tmp_path / "out", "o", limit=100)
 
 
@@ -50,7 +50,7 @@ def test_special_files_neither_block_nor_pass(
         with socket.socket(socket.AF_UNIX) as server:
             monkeypatch.chdir(tmp_path)
             server.bind("o")
-    with pytest.raises(ValueError, match="regular|opened"):
+    with pytest.raises(ValueError, match=r"regular|opened"):
         read_output(tmp_path, "o", limit=100)
 
 

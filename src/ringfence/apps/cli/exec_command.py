@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,7 +15,9 @@ from ringfence.apps.load import load
 from ringfence.apps.settings import open_data_dir, person
 from ringfence.chain.errors import InputError
 from ringfence.chain.grammar import VARIABLE
-from ringfence.chain.words import Json
+
+if TYPE_CHECKING:
+    from ringfence.chain.words import Json
 
 VARIABLE_USE = re.compile(rf"\{{{VARIABLE}\}}")
 

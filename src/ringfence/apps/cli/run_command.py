@@ -67,8 +67,8 @@ def run_settings(
 @click.option("--json", "as_json", is_flag=True, help="print the result as one JSON object")
 @click.pass_obj
 def command(
-    data_dir: str | None, chain: str, variables: tuple[str, ...], client: str | None,
-    extra_ca: str | None, unsafe_resolver_map: str | None, *, wait: bool, as_json: bool,
+    data_dir: str | None, chain: str, variables: tuple[str, ...], *, client: str | None,
+    extra_ca: str | None, unsafe_resolver_map: str | None, wait: bool, as_json: bool,
 ) -> int:  # fmt: skip
     """Run CHAIN (JSON or YAML).
 

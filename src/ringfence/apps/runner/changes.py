@@ -8,6 +8,7 @@ Invariants:
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ringfence.apps.runner.asking import ask
 from ringfence.apps.runner.handoff import StepDir
@@ -15,14 +16,16 @@ from ringfence.apps.runner.progress import tell
 from ringfence.apps.runner.world import World
 from ringfence.audit.record import EventName
 from ringfence.chain.errors import RingfenceError
-from ringfence.chain.words import Json
 from ringfence.control.reviews import ReviewKind
 from ringfence.policy.decide import decide_closed
 from ringfence.policy.decision import Decision, Verdict
 from ringfence.policy.grant import Grant
-from ringfence.sandbox.merge import apply
 from ringfence.sandbox.held import change_to_json
+from ringfence.sandbox.merge import apply
 from ringfence.sandbox.workspace import Change, changes
+
+if TYPE_CHECKING:
+    from ringfence.chain.words import Json
 
 EVENTS = {
     Verdict.ALLOW: EventName.MERGE_APPLY,
@@ -70,8 +73,7 @@ class Settler:
             if decision.verdict is Verdict.ALLOW:
                 self._merge(change)
                 continue
-            tell("merge", agent=self._grant.agent, path=change.path,
-                 verdict=decision.verdict.value, rule=decision.rule, reason=decision.reason)  # fmt: skip
+            self._tell(change, decision)
             if decision.verdict is Verdict.ASK:
                 alone = decision.rule == "control-file"
                 held.setdefault(change.path if alone else "", []).append(change)
@@ -104,8 +106,17 @@ class Settler:
         except RingfenceError as error:
             decision = Decision.deny(error.code, error.message, fix=error.hint)
             self._record(EventName.MERGE_DROP, change, decision)
-            tell("merge", agent=self._grant.agent, path=change.path, verdict="deny",
-                 rule=error.code, reason=error.message)  # fmt: skip
+            self._tell(change, decision)
+
+    def _tell(self, change: Change, decision: Decision) -> None:
+        tell(
+            "merge",
+            agent=self._grant.agent,
+            path=change.path,
+            verdict=decision.verdict.value,
+            rule=decision.rule,
+            reason=decision.reason,
+        )
 
     def _hold(self, group: list[Change]) -> None:
         files: list[Json] = [change_to_json(change) for change in group]

@@ -6,10 +6,10 @@ Invariants:
 3. A changed file is merged, held or dropped by one decision each, recorded before the effect.
 """
 
+import os
 from dataclasses import dataclass
 from hashlib import sha256
 
-import os
 from ringfence.agents.drive import TIMED_OUT, AgentResult
 from ringfence.agents.outbox import Outbox, read_outbox
 from ringfence.apps.plans import VERDICT_FILE, needs_box

@@ -163,17 +163,17 @@ class Runner:
                 detail={"file": row.file, "agents": agents},
             )
         ]
-        for name in ("unsafe_resolver_map", "extra_ca"):
-            if name in row.settings:
-                records.append(
-                    Record(
-                        time=now,
-                        event=EventName.SETTING_UNSAFE,
-                        actor=row.starter,
-                        run=row.id,
-                        subject=name,
-                    )
-                )
+        records += [
+            Record(
+                time=now,
+                event=EventName.SETTING_UNSAFE,
+                actor=row.starter,
+                run=row.id,
+                subject=name,
+            )
+            for name in ("unsafe_resolver_map", "extra_ca")
+            if name in row.settings
+        ]
         audit.append(records)
         state = StateStore(self._data.state)
         try:

@@ -155,7 +155,7 @@ class StepRunner:
             route = world.broker.open_step(grant.run, agent.name, key, grant, loan.leases)
             step = prepare(root, prompt=prompt, ca_pem=route.ca_pem.encode())
             scrubber = Scrubber(self._all_values())
-            result = self._drive(agent, attempt, grant, plan, step, loan, scrubber)
+            result = self._drive(agent, attempt, plan, step=step, loan=loan, scrubber=scrubber)
             settler = None
             if plan.workspace is not None and plan.workspace.access == "write":
                 directory = Path(plan.workspace.directory)
@@ -255,7 +255,7 @@ class StepRunner:
             )
 
     def _drive(
-        self, agent: Agent, attempt: int, grant: Grant, plan: RunPlan, step: StepDir, loan: Loan,
+        self, agent: Agent, attempt: int, plan: RunPlan, *, step: StepDir, loan: Loan,
         scrubber: Scrubber,
     ) -> AgentResult:  # fmt: skip
         world = self._world
@@ -265,7 +265,7 @@ class StepRunner:
             box = world.backend.start(plan, stdio, loan.shown)
             opened.append(box)
             self._mark(agent.name, attempt, box.mark)
-            world.broker.attach(grant.run, f"{agent.name}#{attempt}", box.listener)
+            world.broker.attach(plan.run, f"{agent.name}#{attempt}", box.listener)
             return box
 
         recorder = Recorder(step.transcript, scrubber)
