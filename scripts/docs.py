@@ -76,7 +76,7 @@ def _fields(place: re.Match[str]) -> str:
 def _row(field: Field) -> str:
     name = f"`{field.name}` | " if not field.alias else f"`{field.name}` | or `{field.alias}`; "
     if field.refused:
-        return f"| {name}refused | {field.doc} Nothing enforces it yet: {field.refused}. |"
+        return f"| {name}*refused* | {field.doc} |"
     needed = "**needed**; " if field.required else ""
     return f"| {name}{_cell(_holds(field.shape))} | {needed}{_cell(field.doc)} |"
 

@@ -283,6 +283,14 @@ def headings(path: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
+@pytest.mark.parametrize("source", PAGES, ids=relative)
+def test_every_test_that_is_named_exists(source: Path) -> None:
+    """A page that says what proves something names a living test."""
+    for path, name in re.findall(r"(tests/[\w/]+\.py)(?:::(test_\w+))?", source.read_text()):
+        assert (ROOT / path).is_file(), path
+        assert f"def {name}" in (ROOT / path).read_text(), f"{path}::{name}"
+
+
 def explain(file: Path, reader: Reader, *options: str) -> subprocess.CompletedProcess[str]:
     """Explain a chain copied into the reader's directory."""
     shutil.copy(file, reader.here)
