@@ -182,7 +182,7 @@ class Runner:
                 subject=name,
             )
             for name in ("unsafe_resolver_map", "extra_ca")
-            if name in row.settings
+            if fresh and name in row.settings
         ]
         audit.append(records)
         state = StateStore(self._data.state)
