@@ -1,4 +1,3 @@
-# ruff: noqa: INP001 - a program to be run, not a package
 """Measure durable audit appends against what the disk and SQLite give without them.
 
 Run ``python benchmarks/audit_append.py [--seconds 5] [--directory DIR]``. The measurements take

@@ -4,7 +4,7 @@ Prints one JSON object: milliseconds (p50 and fastest) for a box with every lock
 socket, for ``bwrap --unshare-all --ro-bind / /`` in the same run, and their ratio. The rounds
 alternate and pause, as steps of a chain do; ``burst`` is back to back without a pause, where the
 next box could not be prepared in time.
-"""  # noqa: INP001 - a program, not a package
+"""
 
 import argparse
 import json
@@ -79,7 +79,7 @@ def measure(rounds: int, pause: float) -> dict[str, list[float]]:
             return lambda: (held.wait(10), held.close())[1]
 
         def plain(write: int) -> Callable[[], None]:
-            process = subprocess.Popen(bare, env={}, stdout=write)  # noqa: S603 - our own list
+            process = subprocess.Popen(bare, env={}, stdout=write)
             return lambda: (process.wait(), None)[1]
 
         first_byte(box)
@@ -112,7 +112,7 @@ def main() -> None:
         "ratio_p50": round(middle["box"] / middle["bwrap"], 2),
         "ratio_min": round(fastest["box"] / fastest["bwrap"], 2),
     }
-    print(json.dumps(result, indent=2))  # noqa: T201 - the result of this program
+    print(json.dumps(result, indent=2))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-# ruff: noqa: INP001, S101, TID251, T20 - a program of its own, not part of the package
+# ruff: noqa: S101 - a program of its own, not part of the package
 """What the broker costs: keep-alive requests through interception against a plain tunnel.
 
 Run ``python benchmarks/broker.py``; 20 seconds. The two take turns against one server with the

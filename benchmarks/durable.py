@@ -3,7 +3,7 @@
 Prints one JSON object: milliseconds, p50 over the rounds, for the in-memory twin and for DBOS on
 SQLite. With ``--synchronous full`` every commit is flushed, with ``off`` none, for comparison: ours
 flushes what has to survive a power cut.
-"""  # noqa: INP001 - a program, not a package
+"""
 
 import argparse
 import json

@@ -34,6 +34,7 @@ class Supervisor:
         self.executed: list[tuple[str, int, bool]] = []
         self.performed: list[Any] = []
         self.stopped: list[str] = []
+        self.waits_for_people: list[bool] = []
         self.answers: dict[str, Callable[[int], StepEvent]] = {}
         self.broken = False
         self.changed = threading.Condition()
@@ -53,6 +54,10 @@ class Supervisor:
     def stop(self, run: str, agent: str) -> None:
         """Note the stop."""
         self._note(self.stopped, agent)
+
+    def waiting(self, run: str, *, for_people: bool) -> None:
+        """Note what the run waits for."""
+        self.waits_for_people.append(for_people)
 
     def _note(self, where: list[Any], what: Any) -> None:
         with self.changed:
@@ -195,6 +200,18 @@ def test_a_person_answers_after_a_crash(stage: Any, make_agent: Any) -> None:
     assert scene.ended() == finished("succeeded")
     asked = [c for c in scene.supervisor.performed if isinstance(c, AskReview)]
     assert 1 <= len(asked) <= 2  # twice only when the crash came before the journal had it
+
+
+def test_a_wait_says_whether_only_people_can_end_it(stage: Any, make_agent: Any) -> None:
+    """Not while a step runs; when nothing is left but a review, it does."""
+    scene = stage(
+        make_agent("a", "chain:start", "a:done"),
+        make_agent("h", "a:done", "chain:complete", type=AgentType.REVIEW),
+    )
+    scene.supervisor.answers["a"] = ok("a", "a:done")
+    scene.engine.start(CONDUCT, "r", scene.order().to_json())
+    scene.supervisor.until(lambda: len(scene.supervisor.waits_for_people) == 2)
+    assert scene.supervisor.waits_for_people == [False, True]
 
 
 def test_an_interrupted_step_is_begun_again_and_told_so(stage: Any, make_agent: Any) -> None:

@@ -72,7 +72,7 @@ def test_an_agent_with_nothing_gets_the_tightest_plan() -> None:
     """No route, no secret, no workspace; an empty work directory."""
     made = plan(agent())
     assert (made.routes, made.secrets, made.workspace) == ((), (), None)
-    work = next(m for m in made.mounts if m.target == "/work")
+    work = next(m for m in made.mounts if m.target == "/home/agent/work")
     assert work.kind is MountKind.TMPFS
 
 

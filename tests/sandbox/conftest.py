@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import ringfence
+from ringfence.sandbox.workspace import discard
 
 PLAIN = 1001
 SYSTEM_PYTHON = "/usr/bin/python3"
@@ -99,7 +100,7 @@ def new_holder() -> Iterator[Callable[[str], Holder]]:
     yield start
     for holder in started:
         holder.close()
-        shutil.rmtree(holder.place, ignore_errors=True)
+        discard(holder.place)
 
 
 IDENTITIES = ["own", "plain"] if os.geteuid() == 0 else ["own"]
@@ -123,4 +124,4 @@ def tree(holder: Holder) -> Iterator[dict[str, str]]:
         for path in (place, work, *work.rglob("*")):
             os.chown(path, PLAIN, PLAIN)
     yield {"directory": str(work), "layer": str(place / "layer"), "access": "write"}
-    shutil.rmtree(place, ignore_errors=True)
+    discard(place)

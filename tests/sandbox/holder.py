@@ -17,7 +17,7 @@ from pathlib import Path
 from ringfence.chain.errors import RingfenceError
 from ringfence.engine.box import Stdio
 from ringfence.engine.plan import BoxLimits, EnvVar, Mount, MountKind, RunPlan, WorkspacePlan
-from ringfence.sandbox import bwrap, seccomp, tools
+from ringfence.sandbox import bwrap, seccomp, tools, workspace
 from ringfence.sandbox.native import NativeBackend
 
 ALLOW_ALL = b"\x06\x00\x00\x00\x00\x00\xff\x7f"
@@ -185,6 +185,9 @@ def main(state: str) -> None:
                 answer = unboxed(request)
             case "many":
                 answer = many(backend, request)
+            case "discard":
+                workspace.discard(Path(request["layer"]))
+                answer = {"left": Path(request["layer"]).exists()}
             case "reap":
                 answer = {"ended": backend.reap(request["mark"])}
             case "stay":

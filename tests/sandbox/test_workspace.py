@@ -268,3 +268,19 @@ def test_leaving_by_a_link_is_not_possible(tmp_path: Path) -> None:
     finally:
         os.close(root)
         shutil.rmtree(tmp_path / "in")
+
+
+DEEP = (
+    "import os\n"
+    "for i in range(1500): os.mkdir('d'); os.chdir('d')\n"
+    "open('leaf', 'w').close(); os.chmod('.', 0)\n"
+)
+
+
+def test_a_layer_can_always_be_discarded(holder: Any, tree: Any) -> None:
+    """Closed directories and 1500 levels are no obstacle for whoever owns the layer."""
+    assert holder.python(DEEP, workspace=tree)["code"] == 0
+    with pytest.raises((RecursionError, OSError)):
+        shutil.rmtree(Path(tree["layer"]))
+    assert holder.ask(do="discard", layer=tree["layer"]) == {"left": False}
+    workspace.discard(Path(tree["layer"]))

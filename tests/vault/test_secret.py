@@ -19,6 +19,7 @@ MAY_REVEAL = {
     "vault/envelope.py": "key material, to derive the encryption key and the commitment",
     "store/keys.py": "two key seeds, to refuse one key in both roles",
     "gateway/*": "the swap of a placeholder on the wire",
+    "apps/opening.py": "deriving the key of the engine's journal",
     "apps/runner/*": "handing leases to the broker, and the named degraded delivery",
 }
 

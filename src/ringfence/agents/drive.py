@@ -114,8 +114,9 @@ class _Session:
         try:
             self._feed()
             while self._exit is None:
-                self._move(_TICK)
-                self._exit = self._box.wait(0)
+                # An agent that closed its output is most likely ending: wait for that itself.
+                open_output = self._move(_TICK)
+                self._exit = self._box.wait(0 if open_output else _TICK)
                 if self._exit is not None:
                     break
                 if should_stop.is_set():
@@ -156,7 +157,6 @@ class _Session:
         if self._unsent:
             self._feed()
         if not self._selector.get_map():
-            time.sleep(seconds)
             return False
         for key, _ in self._selector.select(seconds):
             self._read(key.fd)

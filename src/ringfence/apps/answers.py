@@ -24,6 +24,8 @@ from ringfence.sandbox.held import change_from_json, read_change
 from ringfence.sandbox.merge import apply
 from ringfence.store.state import StateStore
 
+# What a person said in these is the reason that stands on the record.
+SPOKEN = {EventName.REVIEW_APPROVE, EventName.REVIEW_REJECT, EventName.MERGE_APPLY}
 MAX_SHOWN_BYTES = 16 * 1024**2
 
 
@@ -139,6 +141,8 @@ def answer(data: DataDir, review: str, *, actor: str, approve: bool, reason: str
             if found.kind is ReviewKind.MERGE:
                 if approve:
                     _merge(audit, found, decision, actor)
+                else:
+                    _drop(audit, found, actor)
             else:
                 key = str(found.detail.get("key"))
                 state.post(found.run, {"type": "review", "key": key, "approved": approve})
@@ -160,6 +164,17 @@ def _merge(audit: AuditLog, review: Review, decision: Decision, actor: str) -> N
         apply(directory, change, layer)
 
 
+def _drop(audit: AuditLog, review: Review, actor: str) -> None:
+    """Put on the record that the held files of a rejected review stay out."""
+    decision = Decision.deny("review-rejected", "a person rejected the change")
+    for item in _objects(review.subject.get("files")):
+        change = change_from_json(item)
+        _record(
+            audit, EventName.MERGE_DROP, review, decision, actor=actor,
+            reason=f"rejected in {review.id}", subject=change.path, digest=change.sha256,
+        )  # fmt: skip
+
+
 def _record(
     audit: AuditLog, event: EventName, review: Review, decision: Decision, *, actor: str,
     reason: str, subject: str | None = None, digest: str | None = None,
@@ -174,7 +189,7 @@ def _record(
                 agent=review.agent,
                 rule=decision.rule,
                 decision=decision.verdict.value,
-                reason=decision.reason,
+                reason=reason if event in SPOKEN else decision.reason,
                 subject=subject or review.id,
                 digest=digest or review.digest,
                 detail={"kind": review.kind.value, "title": review.title, "because": reason},

@@ -12,7 +12,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +25,8 @@ from ringfence.control.runs import RunRow, RunStatus
 from ringfence.store.state import StateStore
 
 MAX_CHAIN_BYTES = 256 * 1024 + 1
+# What the runner needs of our environment beside a path and a locale.
+PASSED_ON = ("RINGFENCE_PASSPHRASE_FILE",)
 RUN_ID_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 
 
@@ -84,39 +87,78 @@ def create_run(
     return row
 
 
-def follow(data: DataDir, run: str, *, on_line: Callable[[dict[str, Json]], None]) -> RunRow:
-    """Run the runner for a run until it stops, passing on its progress lines.
+@contextmanager
+def starting(data: DataDir) -> Iterator["Runner"]:
+    """Start a runner that loads its modules while the caller still prepares the run.
 
-    An interrupt asks the runner to cancel; a second one ends it. Raises Unavailable when the
-    runner died without saying how the run stands.
+    A runner that is told no run ends by itself when the block is left.
     """
-    command = [sys.executable, "-I", "-m", "ringfence.apps.runner", str(data.root), run]
+    command = [sys.executable, "-I", "-m", "ringfence.apps.runner", str(data.root)]
     environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
+    for name in PASSED_ON:
+        if name in os.environ:
+            environment[name] = os.environ[name]
     with subprocess.Popen(  # noqa: S603 - our own interpreter and module, an argv list
         command,
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=environment,
         start_new_session=True,
     ) as process:
+        runner = Runner(data, process)
         try:
-            _relay(process, on_line)
+            yield runner
+        finally:
+            runner.release()
+
+
+class Runner:
+    """A runner process that was not told its run yet, or follows one."""
+
+    def __init__(self, data: DataDir, process: "subprocess.Popen[bytes]") -> None:
+        self._data = data
+        self._process = process
+
+    def release(self) -> None:
+        """Close the runner's standard input; without a run it then ends."""
+        if self._process.stdin is not None and not self._process.stdin.closed:
+            with suppress(BrokenPipeError):
+                self._process.stdin.close()
+
+    def follow(self, run: str, *, on_line: Callable[[dict[str, Json]], None]) -> RunRow:
+        """Let it run a run until it stops, passing on its progress lines.
+
+        An interrupt asks the runner to cancel; a second one ends it. Raises Unavailable when the
+        runner died without saying how the run stands.
+        """
+        if self._process.stdin is not None:
+            with suppress(BrokenPipeError):
+                self._process.stdin.write(run.encode() + b"\n")
+        self.release()
+        try:
+            _relay(self._process, on_line)
         except KeyboardInterrupt:
-            process.send_signal(signal.SIGTERM)
-            _relay(process, on_line)
-        code = process.wait()
-    store = StateStore(data.state)
-    try:
-        row = store.run(run)
-    finally:
-        store.close()
-    if row.status in {RunStatus.CREATED, RunStatus.RUNNING}:
-        raise Unavailable(
-            "runner-died",
-            f"the runner of {run} ended with code {code} before the run did",
-            hint=f"ringfence runs resume {run}",
-        )
-    return row
+            self._process.send_signal(signal.SIGTERM)
+            _relay(self._process, on_line)
+        store = StateStore(self._data.state)
+        try:
+            row = store.run(run)
+        finally:
+            store.close()
+        if row.status in {RunStatus.CREATED, RunStatus.RUNNING}:
+            code = self._process.wait()
+            raise Unavailable(
+                "runner-died",
+                f"the runner of {run} ended with code {code} before the run did",
+                hint=f"ringfence runs resume {run}",
+            )
+        return row
+
+
+def follow(data: DataDir, run: str, *, on_line: Callable[[dict[str, Json]], None]) -> RunRow:
+    """Start a runner for a run and follow it; see `Runner.follow`."""
+    with starting(data) as runner:
+        return runner.follow(run, on_line=on_line)
 
 
 def _relay(process: subprocess.Popen[bytes], on_line: Callable[[dict[str, Json]], None]) -> None:
@@ -131,6 +173,9 @@ def _relay(process: subprocess.Popen[bytes], on_line: Callable[[dict[str, Json]]
                 continue
             if isinstance(message, dict):
                 on_line(message)
+                if message.get("kind") == "end":
+                    # What is left is its own tidying up, which nobody has to wait for.
+                    return
     except KeyboardInterrupt:
         if process.poll() is None:
             raise

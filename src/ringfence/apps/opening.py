@@ -76,6 +76,11 @@ def open_secrets(data: DataDir) -> Iterator[SecretStore]:
         yield store
 
 
+def preload_engine() -> None:
+    """Load the durable engine's modules, which costs most of a second of CPU."""
+    import ringfence.store.durable.dbos_engine  # noqa: F401, PLC0415 - for its effect on sys.modules
+
+
 def open_engine(data: DataDir, *, run: str) -> "DurableEngine":
     """Open the durable engine for the runner of one run, which is executor and pool of its own.
 

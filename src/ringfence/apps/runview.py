@@ -24,10 +24,17 @@ def record_of(data: bytes) -> Record:
     )
 
 
-def load_view(data: DataDir, run: str) -> RunView:
-    """Read the records of a run and build its view; the log is verified on the way."""
+def load_view(data: DataDir, run: str, *, most: int | None = None) -> RunView:
+    """Read the records of a run and build its view.
+
+    The whole log is verified on the way, unless it holds more than ``most`` records: then the view
+    says that it was not checked.
+    """
     with open_audit(data) as log:
         entries = [(e.position, record_of(e.data)) for e in log.read(run=run)]
+        last = max((position for position, _ in entries), default=0)
+        if most is not None and last >= most:
+            return read_run(run, entries)
         checked = log.verify()
     verification = Verification(
         ok=checked.ok, size=checked.size, first_bad=checked.first_bad, reason=checked.reason

@@ -42,13 +42,13 @@ class _Reader:
         self._skip()
         if self._at == len(self._text):
             raise self._source.error("empty-file", "the file is empty", 0)
-        node = self._value(0)
+        node = self._any_value(0)
         self._skip()
         if self._at < len(self._text):
             raise self._wrong("the end of the file")
         return node
 
-    def _value(self, depth: int) -> Node:
+    def _any_value(self, depth: int) -> Node:
         start = self._at
         self._meter.node(start)
         match self._peek():
@@ -76,7 +76,7 @@ class _Reader:
             name = self._meter.key(key.value, entries, key.start, key.end)
             self._skip()
             self._expect(":", 'a ":"')
-            entries[name] = Entry(name=name, key=key, value=self._value(depth))
+            entries[name] = Entry(name=name, key=key, value=self._any_value(depth))
             self._skip()
         self._at += 1
         return Table(entries=entries, start=start, end=self._at)
@@ -89,7 +89,7 @@ class _Reader:
         while self._peek() != "]":
             if items:
                 self._expect(",", 'a "," or "]"')
-            items.append(self._value(depth))
+            items.append(self._any_value(depth))
             self._skip()
         self._at += 1
         return Items(items=tuple(items), start=start, end=self._at)

@@ -22,8 +22,10 @@ from ringfence.engine.plan import (
 )
 from ringfence.policy.grant import Grant
 
-WORK = "/work"
 HOME = "/home/agent"
+# Below the home, because a program's own prefix on the host is mounted at its own path, and work
+# trees of people do lie in /work and /workspace.
+WORK = f"{HOME}/work"
 HANDOFF = "/run/ringfence"
 PROXY = "http://127.0.0.1:3128"
 CA_FILE = f"{HANDOFF}/ca.pem"
@@ -86,9 +88,12 @@ def plan_step(
             access=asked.access.value,
             layer=handoff.layer,
         )
-    mounts = [*system, *command.mounts, *_handoff_mounts(handoff)]
+    limits = box_limits(agent.limits, wall_seconds=agent.timeout_seconds)
+    mounts = [*system, *command.mounts, *_handoff_mounts(handoff), *_scratch(limits)]
     if workspace is None:
-        mounts.append(Mount(target=WORK, kind=MountKind.TMPFS, size_bytes=0, rule="empty-work"))
+        mounts.append(
+            Mount(target=WORK, kind=MountKind.TMPFS, size_bytes=limits.tmp_bytes, rule="empty-work")
+        )
     return RunPlan(
         run=grant.run,
         agent=agent.name,
@@ -103,7 +108,7 @@ def plan_step(
         workspace=workspace,
         routes=tuple(_route(rule) for rule in grant.network),
         secrets=tuple(use.name for use in grant.secrets),
-        limits=box_limits(agent.limits, wall_seconds=agent.timeout_seconds),
+        limits=limits,
     )
 
 
@@ -159,6 +164,14 @@ def _handoff_mounts(handoff: Handoff) -> list[Mount]:
             )
         )
     return mounts
+
+
+def _scratch(limits: BoxLimits) -> list[Mount]:
+    """Give the writable places every box has; they are empty at its start and gone at its end."""
+    return [
+        Mount(target=place, kind=MountKind.TMPFS, size_bytes=limits.tmp_bytes, rule="scratch")
+        for place in ("/tmp", "/var/tmp", HOME)  # noqa: S108 - places inside the box
+    ]
 
 
 def _unique(mounts: Sequence[Mount]) -> tuple[Mount, ...]:

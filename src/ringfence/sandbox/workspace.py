@@ -350,6 +350,45 @@ def changes(directory: Path, layer: Path, *, bounds: Bounds | None = None) -> tu
     return tuple(sorted(reader.changes, key=lambda change: change.kind != "deleted"))
 
 
+def discard(layer: Path) -> None:
+    """Remove a layer whatever the box left in it: closed directories, any depth. No layer, no harm.
+
+    Directories are moved to the top before they are emptied, so depth costs no stack.
+    Raises Unavailable when something cannot be removed.
+    """
+    try:
+        with opened(os.open(layer, _OPEN_DIR)) as top:
+            moved = 0
+            while names := os.listdir(top):
+                for name in names:
+                    moved = _empty(top, name, moved)
+        layer.rmdir()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise Unavailable(
+            "workspace-discard", f"the layer {layer} cannot be removed: {error.strerror}"
+        ) from error
+
+
+def _empty(top: int, name: str, moved: int) -> int:
+    """Remove an entry of ``top``; what is a directory in it moves up. Gives the count of moves."""
+    if not stat.S_ISDIR(os.stat(name, dir_fd=top, follow_symlinks=False).st_mode):
+        os.unlink(name, dir_fd=top)
+        return moved
+    os.chmod(name, 0o700, dir_fd=top)
+    with opened(os.open(name, _OPEN_DIR, dir_fd=top)) as folder:
+        for inner in os.listdir(folder):
+            if stat.S_ISDIR(os.stat(inner, dir_fd=folder, follow_symlinks=False).st_mode):
+                moved += 1
+                os.chmod(inner, 0o700, dir_fd=folder)
+                os.rename(inner, f".gone-{moved}", src_dir_fd=folder, dst_dir_fd=top)
+            else:
+                os.unlink(inner, dir_fd=folder)
+    os.rmdir(name, dir_fd=top)
+    return moved
+
+
 # --- the copy, where an overlay cannot be had -----------------------------------------------------
 
 

@@ -68,6 +68,9 @@ class Supervisor:
     def stop(self, run, agent):
         note("stop", agent)
 
+    def waiting(self, run, *, for_people):
+        pass
+
 engine = DbosEngine(directory, key=bytes(range(32)), executor="run:r", pool="run-r")
 send = engine.send
 def send_or_die(id_, message, key):

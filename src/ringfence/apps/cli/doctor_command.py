@@ -21,7 +21,7 @@ def command(*, as_json: bool) -> int:
     else:
         echo_table(
             ("fact", "state", "value", "fix"),
-            [(f.name, _state(f), f.value, f.fix) for f in found.facts],
+            [(f.name, _state(f), f.value, "" if f.ok else f.fix) for f in found.facts],
         )
         level = "L3 (native)" if can_box else "none: no box can start"
         click.echo(f"\nisolation: {level}", err=True)

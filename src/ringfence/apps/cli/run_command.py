@@ -6,9 +6,7 @@ from pathlib import Path
 
 import click
 
-from ringfence.apps.cli.progress import Printer, finish
-from ringfence.apps.launch import create_run, follow, read_chain
-from ringfence.apps.plans import Facts, check_agents
+from ringfence.apps.launch import create_run, read_chain, starting
 from ringfence.apps.settings import open_data_dir, person
 from ringfence.chain.errors import InputError
 from ringfence.chain.words import Json
@@ -74,18 +72,24 @@ def command(
 
     Exit codes: 0 succeeded, 1 failed, 2 bad input, 4 refused, 5 waiting for a review.
     """
-    values = parse_variables(variables)
-    loaded = read_chain(chain, values)
-    settings = run_settings(
-        client=client, resolver_map=unsafe_resolver_map, extra_ca=extra_ca, wait=wait
-    )
-    search = str(settings["search"]).split(":")
-    check_agents(loaded.chain, Facts(chain_file=Path(chain), search=tuple(search), client=client))
     data = open_data_dir(data_dir)
-    row = create_run(
-        data, loaded, starter=person(), variables=values, settings=settings, file=chain
-    )
-    printer = Printer(agents=[a.name for a in loaded.chain.agents])
-    printer.started(row)
-    ended = follow(data, row.id, on_line=printer.line)
-    return finish(data, ended, printer, as_json=as_json)
+    with starting(data) as runner:
+        # Loaded while the runner loads its own.
+        from ringfence.apps.cli.progress import Printer, finish  # noqa: PLC0415 - see above
+        from ringfence.apps.plans import Facts, check_agents  # noqa: PLC0415 - see above
+
+        values = parse_variables(variables)
+        loaded = read_chain(chain, values)
+        settings = run_settings(
+            client=client, resolver_map=unsafe_resolver_map, extra_ca=extra_ca, wait=wait
+        )
+        search = str(settings["search"]).split(":")
+        facts = Facts(chain_file=Path(chain), search=tuple(search), client=client)
+        check_agents(loaded.chain, facts)
+        row = create_run(
+            data, loaded, starter=person(), variables=values, settings=settings, file=chain
+        )
+        printer = Printer(agents=[a.name for a in loaded.chain.agents])
+        printer.started(row)
+        ended = runner.follow(row.id, on_line=printer.line)
+        return finish(data, ended, printer, as_json=as_json)

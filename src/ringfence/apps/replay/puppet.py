@@ -88,10 +88,10 @@ class Puppet:
         if isinstance(value, list):
             return [self._filled(part) for part in value]
         if isinstance(value, str):
-            return VALUE.sub(self._value, value)
+            return VALUE.sub(self._variable_value, value)
         return value
 
-    def _value(self, match: re.Match[str]) -> str:
+    def _variable_value(self, match: re.Match[str]) -> str:
         if match[1]:
             return os.environ.get(match[2], "")
         return self.store.get(match[2], match[0])

@@ -1,4 +1,4 @@
-"""Entry for ``python -I -m ringfence.apps.runner DATA_DIR RUN``."""
+"""Entry for ``python -I -m ringfence.apps.runner DATA_DIR``; the run's id comes on stdin."""
 
 import sys
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ringfence.engine.planning import Handoff
+from ringfence.sandbox.workspace import discard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,9 +58,11 @@ class StepDir:
 
 def prepare(root: Path, *, prompt: bytes, ca_pem: bytes) -> StepDir:
     """Make a fresh step directory; what an interrupted attempt left is removed first."""
-    if root.exists():
-        shutil.rmtree(root)
     step = StepDir(root=root)
+    if root.exists():
+        if step.layer.exists():
+            discard(step.layer)
+        shutil.rmtree(root)
     for directory in (root, step.out, step.outbox, step.layer):
         directory.mkdir(mode=0o700, parents=True)
     for name, data in (("prompt.txt", prompt), ("ca.pem", ca_pem)):

@@ -6,7 +6,9 @@ Invariants:
 3. The runner rests (exit with the run `waiting`) only when nothing but people can move it.
 """
 
+import os
 import signal
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -15,7 +17,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from ringfence.apps.load import load
-from ringfence.apps.opening import open_audit
+from ringfence.apps.opening import open_audit, preload_engine
 from ringfence.apps.plans import Facts, check_agents
 from ringfence.apps.runner.progress import tell
 from ringfence.apps.runner.watch import Watcher
@@ -36,11 +38,19 @@ from ringfence.store.state import StateStore
 if TYPE_CHECKING:
     from ringfence.engine.durable import DurableEngine
 
+MAX_RUN_ID = 64
+
 
 def main(argv: list[str]) -> int:
-    """Run one run to its end or to its rest."""
+    """Run the run named on standard input to its end or to its rest."""
     data = open_data_dir(argv[0])
-    run = argv[1]
+    # Whoever started us still reads the chain; meanwhile the engine's modules are loaded.
+    loading = threading.Thread(target=preload_engine, daemon=True)
+    loading.start()
+    run = sys.stdin.readline(MAX_RUN_ID).strip()
+    if not run:
+        # Nothing was begun; the modules that are still loading are of no use to anybody.
+        os._exit(0)
     with RunLock(data.run(run)) as lock:
         if not lock.held:
             tell("error", code="run-busy", message=f"run {run} already has a runner")
@@ -172,7 +182,7 @@ class Runner:
                 subject=name,
             )
             for name in ("unsafe_resolver_map", "extra_ca")
-            if name in row.settings
+            if fresh and name in row.settings
         ]
         audit.append(records)
         state = StateStore(self._data.state)

@@ -72,6 +72,8 @@ class World:
     ) -> None:
         """Make one record of this run durable. Raises Unavailable, and then nothing may happen."""
         step = f"{agent}#{attempt}" if agent and attempt else None
+        if decision is not None and decision.fix:
+            detail = {**detail, "fix": decision.fix}
         self.audit.append(
             [
                 Record(
