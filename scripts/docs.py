@@ -1,4 +1,4 @@
-"""Write what is generated: JSON Schema, rule pages, command line, chain fields, the run's states."""
+"""Write what is generated: JSON Schema, rule pages, command line, chain fields, run states."""
 
 import re
 import sys
