@@ -24,6 +24,7 @@ from ringfence.chain.words import Chain, Json
 from ringfence.control.runs import RunRow, RunStatus
 from ringfence.store.state import StateStore
 
+BUSY = 3  # the runner's exit code when another one holds the run
 MAX_CHAIN_BYTES = 256 * 1024 + 1
 # What the runner needs of our environment beside a path and a locale.
 PASSED_ON = ("RINGFENCE_PASSPHRASE_FILE",)
@@ -147,6 +148,12 @@ class Runner:
             store.close()
         if row.status in {RunStatus.CREATED, RunStatus.RUNNING}:
             code = self._process.wait()
+            if code == BUSY:
+                raise Unavailable(
+                    "run-busy",
+                    f"run {run} is already being run by another process",
+                    hint=f"follow it there, or end it: ringfence runs cancel {run}",
+                )
             raise Unavailable(
                 "runner-died",
                 f"the runner of {run} ended with code {code} before the run did",

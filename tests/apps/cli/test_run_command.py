@@ -268,8 +268,12 @@ def test_a_killed_runner_resumes_without_repeating_finished_steps(
     (person.work / "ws" / "go").touch()
     done = person("runs", "resume", run, "--json")
     assert (done.code, done.json["status"]) == (0, "succeeded"), done.err
-    starts = [r["agent"] for r in person.records(run) if r["event"] == "step.start"]
+    records = person.records(run)
+    starts = [r["agent"] for r in records if r["event"] == "step.start"]
     assert starts == ["first", "second", "second"]
+    reaped = next(i for i, r in enumerate(records) if r["event"] == "step.reap")
+    assert records[reaped]["agent"] == "second"
+    assert [r["event"] for r in records[reaped:]].count("step.start") == 1
     assert person("audit", "verify").code == 0
 
 
@@ -342,3 +346,41 @@ def test_what_changed_after_it_was_asked_cannot_be_approved(person: Any, agent: 
     assert "review.invalid" in [r["event"] for r in person.records(done.json["run"])]
     file.write_text("harmless")
     assert person("review", "approve", review, "--reason", "as shown").code == 0
+
+
+def test_a_failed_attempt_merges_nothing(person: Any, agent: Agent) -> None:
+    """The same change comes back when the agent succeeds, and stays out when it fails."""
+    (person.work / "ws").mkdir()
+    seen = {}
+    for code in (0, 1):
+        chain = person.chain(
+            agent(
+                "w",
+                f"open('made-{code}.txt', 'w').write('x'); raise SystemExit({code})",
+                workspace={"type": "local", "directory": "ws"},
+                merge="auto",
+            )
+        )
+        assert person("run", chain).code == code
+        seen[code] = (person.work / "ws" / f"made-{code}.txt").exists()
+    assert seen == {0: True, 1: False}
+
+
+def test_a_second_runner_leaves_a_running_run_alone(person: Any, agent: Agent) -> None:
+    """Resuming what already runs is refused, and no step is started twice."""
+    chain = person.chain(agent("long", "print('up'); import time; time.sleep(7334)"))
+    with subprocess.Popen(
+        person.command("run", chain), cwd=person.work, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        run = process.stderr.readline().split()[1].rstrip(":")
+        for line in process.stderr:
+            if "| up" in line:
+                break
+        second = person("runs", "resume", run)
+        assert second.code == 1
+        assert "run-busy" in second.err
+        assert person("runs", "cancel", run).code == 0
+        process.stderr.read()
+        process.wait(timeout=20)
+    assert [r["event"] for r in person.records(run)].count("step.start") == 1

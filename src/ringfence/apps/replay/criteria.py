@@ -62,6 +62,7 @@ def judge(evidence: Evidence) -> tuple[Criterion, ...]:
             name="C6 in time",
             met=evidence.seconds <= LONGEST,
             note=f"{evidence.seconds:.1f} s of {LONGEST:.0f} s",
+            decides=False,
         ),
     )
 

@@ -24,11 +24,15 @@ class AttackResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Criterion:
-    """One common criterion of the guarded half, C1 to C6, with what was found."""
+    """One common criterion of the guarded half, C1 to C6, with what was found.
+
+    A slow machine is no leak: what does not ``decide`` is shown and fails nothing.
+    """
 
     name: str
     met: bool
     note: str = ""
+    decides: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,12 +61,12 @@ class ScenarioResult:
     @property
     def passed(self) -> bool:
         """Say whether every attack was held and every criterion met."""
-        return all(a.held for a in self.attacks) and all(c.met for c in self.criteria)
+        return all(a.held for a in self.attacks) and all(c.met for c in self.criteria if c.decides)
 
     def failures(self) -> list[str]:
         """Give what went wrong, one line each."""
         lines = [f"attack not held: {attack.name}" for attack in self.attacks if not attack.held]
-        return lines + [f"{c.name}: {c.note}" for c in self.criteria if not c.met]
+        return lines + [f"{c.name}: {c.note}" for c in self.criteria if c.decides and not c.met]
 
     def to_json(self) -> dict[str, Json]:
         """Give the result as JSON."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from ringfence.apps.launch import BUSY
 from ringfence.apps.load import load
 from ringfence.apps.opening import open_audit, preload_engine
 from ringfence.apps.plans import Facts, check_agents
@@ -53,8 +54,7 @@ def main(argv: list[str]) -> int:
         os._exit(0)
     with RunLock(data.run(run)) as lock:
         if not lock.held:
-            tell("error", code="run-busy", message=f"run {run} already has a runner")
-            return 1
+            return BUSY
         try:
             return Runner(data, run).run()
         except RingfenceError as error:
