@@ -199,7 +199,7 @@ class Session:
         """Judge and carry one request; say whether another may follow."""
         self._about_origin(head, origin)
         upstream = self.upstream
-        if upstream is not None and (upstream.origin != origin or await upstream.wire.stale()):
+        if upstream is not None and (upstream.origin != origin or upstream.wire.stale()):
             self._drop_upstream()
             upstream = None
         incoming = Incoming(head, origin, Body(self.client, head.framing))

@@ -67,8 +67,9 @@ def trust(extra_roots_pem: str) -> ssl.SSLContext:
 async def connect(services: Services, origin: Origin, addresses: Sequence[str]) -> Upstream:
     """Open a connection to checked addresses. Raises Unavailable."""
     limits = services.limits
-    address, reader, writer = await dial(addresses, origin.port, limits.dial_seconds)
-    wire = Wire(reader, writer, idle=limits.idle_seconds)
+    address, wire = await dial(
+        addresses, origin.port, limits.dial_seconds, idle=limits.idle_seconds
+    )
     if origin.scheme == "https":
         try:
             async with asyncio.timeout(limits.dial_seconds):
