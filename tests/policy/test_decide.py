@@ -82,7 +82,7 @@ def test_an_agent_emits_only_its_own_names(grant: Grants, event: str, name: str)
 def test_a_merge_nobody_speaks_about_is_denied(grant: Grants) -> None:
     """Unknown is no."""
     decision = decide(MergeEffect(path="a", kind="file"), grant(), now=NOW)
-    assert (decision.verdict, decision.rule) == (Verdict.DENY, "merge-unknown")
+    assert (decision.verdict, decision.rule) == (Verdict.DENY, "workspace-not-writable")
 
 
 def test_a_broken_policy_denies(grant: Grants, rule: Callable[..., NetworkRule]) -> None:
