@@ -123,7 +123,7 @@ def build_plan(
 ) -> tuple[Grant, RunPlan]:  # fmt: skip
     """Compile grant and plan of one attempt. Raises InputError for what the host does not have."""
     _check_level(agent)
-    grant = compile_grant(chain, agent, run=run, until=until)
+    grant = compile_grant(chain, chain.agent(agent.name), run=run, until=until)
     argv, env = _argv(agent, facts)
     directory = workspace_directory(agent, facts)
     resolved = command_mounts(argv[0], search=facts.search)

@@ -15,6 +15,7 @@ from ringfence.chain.errors import InputError
 @click.option("--json", "as_json", is_flag=True)
 def command(*, attack: str | None, keep: str | None, as_json: bool) -> int:
     """Run the example chain twice on loopback servers: guard off, then guard on."""
+    from ringfence.apps.replay.addresses import free  # noqa: PLC0415 - same
     from ringfence.apps.replay.demo import demo  # noqa: PLC0415 - servers and puppet only here
     from ringfence.apps.replay.scenarios import SCENARIOS, run_scenario  # noqa: PLC0415 - same
 
@@ -26,7 +27,7 @@ def command(*, attack: str | None, keep: str | None, as_json: bool) -> int:
         raise InputError(
             "unknown-attack", f"no attack {attack!r}", hint=f"one of {', '.join(sorted(SCENARIOS))}"
         )
-    result = run_scenario(attack.lower(), directory)
+    result = run_scenario(attack.lower(), directory, free())
     if as_json:
         click.echo(json.dumps({"version": 1, **result.to_json()}))
     else:
