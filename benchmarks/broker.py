@@ -2,7 +2,8 @@
 """What the broker costs: keep-alive requests through interception against a plain tunnel.
 
 Run ``python benchmarks/broker.py``; 20 seconds. The two take turns against one server with the
-same clients; every round is warmed up, because the plain tunnel's CPU per request is about twice as
+same clients; no two requests of a connection are alike, so that no cache can answer for the work;
+every round is warmed up, because the plain tunnel's CPU per request is about twice as
 high in its first seconds. Medians and ranges are printed, never the best round. Every round's count
 is checked against the server's own, and the broker's against its records. The broker swaps a
 credential, masks the reply, and has every request acknowledged by a supervisor that keeps the
@@ -133,7 +134,7 @@ async def load(proxy: int, port: int, bundle: str, seconds: float) -> int:
     """Send requests over kept connections; give how many were answered."""
     context = ssl.create_default_context(cadata=bundle)
     head = (
-        f"POST /v1/items HTTP/1.1\r\nHost: forge.test:{port}\r\n"
+        f" HTTP/1.1\r\nHost: forge.test:{port}\r\n"
         f"Authorization: Bearer {PLACEHOLDER}\r\n"
         f"User-Agent: bench\r\nAccept: */*\r\nContent-Length: {len(BODY)}\r\n\r\n"
     ).encode()
@@ -147,8 +148,10 @@ async def load(proxy: int, port: int, bundle: str, seconds: float) -> int:
         writer.write(f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n".encode())
         assert b" 200 " in await reader.readuntil(b"\r\n\r\n")
         await writer.start_tls(context, server_hostname="forge.test")
+        sent = 0
         while time.monotonic() < end:
-            writer.write(head + BODY)
+            sent += 1
+            writer.write(b"POST /v1/items/%d%b%b" % (sent, head, BODY))
             assert b" 200 " in await reader.readuntil(b"\r\n\r\n")
             await reader.readexactly(1024)
             done += 1

@@ -229,6 +229,7 @@ def test_a_descriptor_that_does_not_listen_is_refused(world: Any, rule: Make) ->
         world.broker.open_step("r1", "a", "a#1", *grant_of(world, rule("a.test", 1)))
     with pytest.raises(InputError, match="label"):
         world.broker.open_step("r1", "a", "a#2", *grant_of(world, rule("a..b", 1)))
+    world.broker.close_step("r1", "a#1")
 
 
 def grant_of(world: Any, *rules: Any) -> tuple[Any, tuple[()]]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from typing import Any
 
 import pytest
 
@@ -50,8 +51,8 @@ def test_the_next_address_is_tried() -> None:
     async def run() -> str:
         with socket.create_server(("127.0.0.1", 0)) as server:
             port = server.getsockname()[1]
-            address, _, writer = await dial(["127.0.0.2", "127.0.0.1"], port, 5)
-            writer.transport.abort()
+            address, wire = await dial(["127.0.0.2", "127.0.0.1"], port, 5, idle=5)
+            wire.abort()
             return address
 
     assert asyncio.run(run()) == "127.0.0.1"
@@ -60,20 +61,21 @@ def test_the_next_address_is_tried() -> None:
 def test_nobody_answers() -> None:
     """Told as unavailable, not as refused."""
     with pytest.raises(Unavailable, match="no address"):
-        asyncio.run(dial(["127.0.0.1", "::1"], 9, 5))
+        asyncio.run(dial(["127.0.0.1", "::1"], 9, 5, idle=5))
 
 
 def test_a_connection_to_another_address_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever led it there (a resolver hook, a NAT rule in the namespace)."""
 
     async def run(port: int) -> None:
-        real = asyncio.open_connection
+        loop = asyncio.get_running_loop()
+        real = loop.create_connection
 
-        async def elsewhere(host: str, port: int, **more: object) -> object:
-            return await real("127.0.0.1", port)
+        async def elsewhere(protocol: Any, host: str, port: int, **more: object) -> object:
+            return await real(protocol, "127.0.0.1", port)
 
-        monkeypatch.setattr(asyncio, "open_connection", elsewhere)
-        await dial(["93.184.216.34"], port, 5)
+        monkeypatch.setattr(loop, "create_connection", elsewhere)
+        await dial(["93.184.216.34"], port, 5, idle=5)
 
     with (
         socket.create_server(("127.0.0.1", 0)) as server,

@@ -6,14 +6,38 @@ import datetime as dt
 import json
 import socket
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from ringfence.audit.record import EventName, Record
 from ringfence.chain.errors import Unavailable
 from ringfence.gateway.journal import Journal
+from ringfence.gateway.messages import MOST
 
 RECORD = Record(time=dt.datetime.now(dt.UTC), event=EventName.EGRESS_ALLOW, actor="broker")
+
+
+async def received(ours: socket.socket) -> dict[str, Any]:
+    """Give the next datagram at the supervisor's end."""
+    while True:
+        try:
+            message: dict[str, Any] = json.loads(ours.recv(MOST, socket.MSG_DONTWAIT))
+        except BlockingIOError:
+            await asyncio.sleep(0.001)
+        else:
+            return message
+
+
+def about(*subjects: str) -> list[Record]:
+    """Make records that can be told apart."""
+    return [replace(RECORD, subject=subject) for subject in subjects]
+
+
+def subjects(message: dict[str, Any]) -> list[str]:
+    """Tell the records of a datagram apart."""
+    return [record["subject"] for record in message["records"]]
 
 
 def run(
@@ -39,8 +63,7 @@ def test_write_returns_after_the_acknowledgement() -> None:
 
     async def story(journal: Journal, ours: socket.socket, lost: list[str]) -> None:
         task = asyncio.create_task(journal.write([RECORD, RECORD]))
-        await asyncio.sleep(0)
-        message = json.loads(ours.recv(10_000))
+        message = await received(ours)
         assert len(message["records"]) == 2
         assert not task.done()
         journal.acknowledge(message["id"], written=True)
@@ -54,7 +77,7 @@ def test_a_refusal_is_an_exception() -> None:
 
     async def story(journal: Journal, ours: socket.socket, lost: list[str]) -> None:
         task = asyncio.create_task(journal.write([RECORD]))
-        await asyncio.sleep(0)
+        await received(ours)
         journal.acknowledge(1, written=False)
         with pytest.raises(Unavailable):
             await task
@@ -75,6 +98,7 @@ def test_silence_and_a_closed_socket_are_losses() -> None:
     async def closed(journal: Journal, ours: socket.socket, lost: list[str]) -> None:
         ours.close()
         journal.post([RECORD])
+        journal.flush()
 
     assert run(closed) == ["the control socket is gone"]
 
@@ -86,6 +110,7 @@ def test_an_acknowledgement_of_nothing_is_an_error() -> None:
         with pytest.raises(ValueError, match="nothing"):
             journal.acknowledge(7, written=True)
         journal.post([RECORD]).cancel()
+        await received(ours)
         journal.acknowledge(1, written=True)
 
     assert run(story) == []
@@ -109,3 +134,75 @@ def test_a_slow_supervisor_gets_everything_in_order() -> None:
             journal.send({"kind": "x"})
 
     assert run(story)[0] == "the supervisor has stopped reading"
+
+
+def test_records_of_one_turn_travel_together_and_share_their_fate() -> None:
+    """One datagram, one answer; a refusal refuses every request in it."""
+
+    async def story(journal: Journal, ours: socket.socket, lost: list[str]) -> None:
+        tasks = [asyncio.create_task(journal.write(about(name))) for name in ("a", "b")]
+        message = await received(ours)
+        assert subjects(message) == ["a", "b"]
+        journal.acknowledge(message["id"], written=False)
+        for task in tasks:
+            with pytest.raises(Unavailable):
+                await task
+
+    assert run(story) == []
+
+
+def test_giving_up_one_request_leaves_its_neighbours_alone() -> None:
+    """They wait for the same answer, each for itself."""
+
+    async def story(journal: Journal, ours: socket.socket, lost: list[str]) -> None:
+        dropped, kept = (asyncio.create_task(journal.write(about(name))) for name in ("a", "b"))
+        message = await received(ours)
+        dropped.cancel()
+        await asyncio.sleep(0)
+        assert not kept.done()
+        journal.acknowledge(message["id"], written=True)
+        await kept
+
+    assert run(story) == []
+
+
+def test_what_has_happened_travels_with_what_comes_next() -> None:
+    """In order, and before any other message."""
+
+    async def story(journal: Journal, ours: socket.socket, lost: list[str]) -> None:
+        journal.later(about("old"))
+        journal.post(about("new"))
+        assert subjects(await received(ours)) == ["old", "new"]
+        journal.later(about("last"))
+        journal.send({"kind": "closed"})
+        assert subjects(await received(ours)) == ["last"]
+        assert (await received(ours))["kind"] == "closed"
+
+    assert run(story) == []
+
+
+def test_what_has_happened_does_not_wait_for_ever() -> None:
+    """Without a next request it leaves by itself, and needs its acknowledgement all the same."""
+
+    async def story(journal: Journal, ours: socket.socket, lost: list[str]) -> None:
+        journal.later(about("a"))
+        assert subjects(await received(ours)) == ["a"]
+        while not lost:
+            await asyncio.sleep(0.001)
+
+    assert run(story, 0.1) == ["no acknowledgement in time"]
+
+
+def test_a_datagram_is_never_too_long() -> None:
+    """What does not fit begins the next one; what fits none is an error."""
+
+    async def story(journal: Journal, ours: socket.socket, lost: list[str]) -> None:
+        long = "x" * (MOST // 2 - 500)
+        for _ in range(5):
+            journal.later(about(long))
+        sizes = [len(subjects(await received(ours))) for _ in range(3)]
+        assert sizes == [2, 2, 1]
+        with pytest.raises(ValueError, match="long"):
+            journal.later(about("x" * MOST))
+
+    assert run(story) == []

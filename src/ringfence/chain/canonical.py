@@ -9,16 +9,18 @@ import json
 
 from ringfence.chain.words import Json
 
+# Built once: `json.dumps` would build one for every record.
+_ENCODER = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+)
+
 
 def canonical_json(value: Json) -> bytes:
     """Give the canonical bytes of a JSON value.
 
     Raises ValueError for NaN or infinity and TypeError for anything JSON cannot say.
     """
-    text = json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    )
-    return text.encode("utf-8")
+    return _ENCODER.encode(value).encode("utf-8")
 
 
 def digest(value: Json) -> str:

@@ -16,6 +16,7 @@ import encodings.idna  # noqa: F401 - the same
 import os
 import socket
 import ssl
+from collections.abc import Collection, Coroutine
 from datetime import UTC, datetime
 
 from ringfence.chain.words import Json
@@ -40,7 +41,7 @@ from ringfence.gateway.upstream import Services, trust
 from ringfence.gateway.wire import Wire
 from ringfence.policy.hosts import parse_host
 
-_BATCH = 64  # control messages taken before other work gets a turn
+_CLOSE_SECONDS = 1.0  # for connections of a closed step to say how they ended
 
 
 def serve(control_fd: int) -> None:
@@ -96,7 +97,7 @@ class Broker:
             trust=context,
         )
         self._steps: dict[tuple[str, str], Step] = {}
-        self._opening: set[asyncio.Task[None]] = set()
+        self._answering: set[asyncio.Task[None]] = set()
         self._served = 0
         self._turned_away = 0
 
@@ -109,7 +110,8 @@ class Broker:
         tasks = [task for step in self._steps.values() for task in step.tasks]
         for key in list(self._steps):
             self._close(key)
-        await asyncio.gather(*tasks, *self._opening, return_exceptions=True)
+        await asyncio.gather(*tasks, *self._answering, return_exceptions=True)
+        self._services.journal.flush()
         return code
 
     def _lost(self, why: str) -> None:
@@ -127,12 +129,11 @@ class Broker:
 
     def _readable(self) -> None:
         try:
-            for _ in range(_BATCH):
-                data, fd = receive(self._control)
-                if not data:
-                    self._lost("the supervisor is gone")
-                    return
-                self._handle(decode(data), fd)
+            data, fd = receive(self._control)
+            if not data:
+                self._lost("the supervisor is gone")
+                return
+            self._handle(decode(data), fd)
         except BlockingIOError:
             return
         except (ValueError, OSError) as error:
@@ -148,12 +149,10 @@ class Broker:
             case "open":
                 self._open(message)
             case "attach" if fd is not None:
-                task = self._loop.create_task(self._attach(message, socket.socket(fileno=fd)))
-                self._opening.add(task)
-                task.add_done_callback(self._opening.discard)
+                self._answer(self._attach(message, socket.socket(fileno=fd)))
             case "close":
-                self._close((text(message, "run"), text(message, "step")))
-                self._services.journal.send({"kind": "closed"})
+                ended = self._close((text(message, "run"), text(message, "step")))
+                self._answer(self._closed(ended))
             case "ack" | "nack":
                 written = message["kind"] == "ack"
                 self._services.journal.acknowledge(number(message, "id"), written=written)
@@ -164,6 +163,18 @@ class Broker:
                     self._ended.set_result(0)
             case _:
                 raise ValueError("an unknown control message")
+
+    def _answer(self, work: Coroutine[None, None, None]) -> None:
+        """Carry out what ends with an answer to the supervisor."""
+        task = self._loop.create_task(work)
+        self._answering.add(task)
+        task.add_done_callback(self._answering.discard)
+
+    async def _closed(self, ended: Collection[asyncio.Task[None]]) -> None:
+        """Answer once every connection of the step is gone and its last record has left."""
+        if ended:
+            await asyncio.wait(ended, timeout=_CLOSE_SECONDS)
+        self._services.journal.send({"kind": "closed"})
 
     def _stats(self) -> dict[str, Json]:
         return {
@@ -204,8 +215,11 @@ class Broker:
                 raise ValueError("the descriptor is no listening socket")  # noqa: TRY301 - same
             listener.setblocking(False)  # noqa: FBT003 - the name is the socket's
             opened = step
-            step.server = await asyncio.start_server(
-                lambda reader, writer: self._accept(opened, reader, writer), sock=listener
+            step.server = await self._loop.create_server(
+                lambda: Wire(
+                    idle=self._limits.idle_seconds, opened=lambda wire: self._accept(opened, wire)
+                ),
+                sock=listener,
             )
         except (ValueError, OSError) as error:
             listener.close()
@@ -215,32 +229,31 @@ class Broker:
             step.server.close()
         self._services.journal.send({"kind": "attached"})
 
-    def _accept(
-        self, step: Step, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    def _accept(self, step: Step, client: Wire) -> None:
         """Take a connection, unless the step has ended or has too many."""
         if step.closed or len(step.tasks) >= self._limits.connections:
             self._turned_away += 1
-            writer.transport.abort()
+            client.abort()
             return
         self._served += 1
-        client = Wire(reader, writer, idle=self._limits.idle_seconds)
         session = Session(services=self._services, step=step, client=client)
         task = self._loop.create_task(session.run())
         step.tasks.add(task)
         task.add_done_callback(step.tasks.discard)
 
-    def _close(self, key: tuple[str, str]) -> None:
-        """End a step at once; harmless when it has ended."""
+    def _close(self, key: tuple[str, str]) -> Collection[asyncio.Task[None]]:
+        """End a step at once; harmless when it has ended. Gives what is still to say so."""
         step = self._steps.pop(key, None)
         if step is None:
-            return
+            return ()
         step.closed = True
         if step.expiry is not None:
             step.expiry.cancel()
         if step.server is not None:
             step.server.close()
-        for task in list(step.tasks):
+        ended = list(step.tasks)
+        for task in ended:
             task.cancel()
         for lease in step.route.leases:
             lease.value.wipe()
+        return ended

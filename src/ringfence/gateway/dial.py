@@ -11,6 +11,7 @@ import socket
 from collections.abc import Mapping, Sequence
 
 from ringfence.chain.errors import Unavailable
+from ringfence.gateway.wire import Wire
 from ringfence.policy.hosts import Host
 
 _MOST_ANSWERS = 32
@@ -60,24 +61,26 @@ def own_addresses(addresses: Sequence[str]) -> tuple[str, ...]:
 
 
 async def dial(
-    addresses: Sequence[str], port: int, seconds: float
-) -> tuple[str, asyncio.StreamReader, asyncio.StreamWriter]:
+    addresses: Sequence[str], port: int, seconds: float, *, idle: float
+) -> tuple[str, Wire]:
     """Connect to the first checked address that answers; give it with the connection.
 
-    Raises Unavailable when none does, or when the peer is not the address that was dialled.
+    ``idle`` is how long a read may wait later on. Raises Unavailable when none does, or when the peer is not the address that was dialled.
     """
+    loop = asyncio.get_running_loop()
     for address in addresses:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         try:
             async with asyncio.timeout(seconds):
-                reader, writer = await asyncio.open_connection(
-                    address, port, family=family, flags=socket.AI_NUMERICHOST
-                )
+                transport, wire = await loop.create_connection(
+                    lambda: Wire(idle=idle), address, port,
+                    family=family, flags=socket.AI_NUMERICHOST,
+                )  # fmt: skip
         except (OSError, TimeoutError):
             continue
-        peer = writer.get_extra_info("peername")
+        peer = transport.get_extra_info("peername")
         if peer is None or peer[:2] != (address, port):
-            writer.transport.abort()
+            wire.abort()
             raise Unavailable("peer-changed", "the connection went to another address")
-        return address, reader, writer
+        return address, wire
     raise Unavailable("upstream-unreachable", "no address of the host answers")

@@ -30,7 +30,7 @@ from ringfence.gateway.head import (
     write_request,
 )
 from ringfence.gateway.redact import Redactor
-from ringfence.gateway.request import Admitted, subject
+from ringfence.gateway.request import Admitted
 from ringfence.gateway.step import Step
 from ringfence.gateway.swap import Misplaced
 from ringfence.gateway.upstream import Services, Upstream, connect
@@ -47,6 +47,7 @@ class Exchange:
     step: Step
     client: Wire
     admitted: Admitted
+    subject: str
     sni: str | None
     redactor: Redactor = field(init=False)
     id: str = field(default_factory=lambda: secrets.token_hex(8))
@@ -76,7 +77,10 @@ class Exchange:
         try:
             if upstream is None:
                 upstream = await connect(
-                    self.services, self.admitted.incoming.origin, self.admitted.addresses
+                    self.services,
+                    self.admitted.incoming.origin,
+                    self.admitted.addresses,
+                    self.admitted.own_addresses,
                 )
             self.address = upstream.address
             if await self._carry(upstream):
@@ -98,10 +102,6 @@ class Exchange:
                 upstream.wire.abort()
             self._record_result(asyncio.get_running_loop().time() - began)
 
-    def _subject(self) -> str:
-        incoming = self.admitted.incoming
-        return subject(self.step, incoming.head, incoming.origin)
-
     async def _record_allowed(self) -> None:
         admitted, step = self.admitted, self.step
         incoming = admitted.incoming
@@ -121,7 +121,7 @@ class Exchange:
         ]
         allow = step.record(
             EventName.EGRESS_ALLOW,
-            subject=self._subject(),
+            subject=self.subject,
             decision=admitted.decision,
             detail={
                 "id": self.id,
@@ -143,7 +143,7 @@ class Exchange:
     def _record_result(self, seconds: float) -> None:
         result = self.step.record(
             EventName.EGRESS_RESULT,
-            subject=self._subject(),
+            subject=self.subject,
             detail={
                 "id": self.id,
                 "status": self.status,
@@ -156,7 +156,7 @@ class Exchange:
                 "error": self.error or None,
             },
         )
-        self.services.journal.post([result])
+        self.services.journal.later([result])
 
     async def _carry(self, upstream: Upstream) -> bool:
         """Send and answer; say whether both connections are clean for another request."""
@@ -259,9 +259,8 @@ class Exchange:
         while not body.ended():
             piece = await body.read()
             if redact:
-                piece = self.redactor.feed(piece)
-                if body.ended():
-                    piece += self.redactor.finish()
+                mask = self.redactor.last if body.ended() else self.redactor.feed
+                piece = mask(piece)
             if piece or out:
                 self.bytes_down += len(piece)
                 self.started = True
@@ -314,6 +313,6 @@ class Exchange:
                 "the server sent an encoded reply, which cannot be searched for secrets",
                 hint="ask the server for identity encoding",
             )
-        if self.step.values.find_folded("\n".join(name for name, _ in headers).encode("ascii")):
+        if self.step.values.find_folded("\n".join([name for name, _ in headers]).encode("ascii")):
             raise Refused("reply-refused", "a header name of the reply holds a secret")
-        return tuple((name, self.redactor.text(value)) for name, value in headers)
+        return self.redactor.headers(headers)

@@ -11,6 +11,7 @@ It knows no policy and reads no body.
 """
 
 import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from http import HTTPStatus
@@ -18,8 +19,12 @@ from http import HTTPStatus
 from ringfence.policy.hosts import Host, split_authority
 
 Headers = tuple[tuple[str, str], ...]
+Table = Mapping[str, Sequence[str]]  # the values of each header, by its lower-case name
 
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
+# All fields of a head at once. Possessive: a head that does not match is given up in one pass.
+_FIELDS = re.compile(r"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]++:[\t\x20-\x7e\x80-\xff]*+\r\n)*+\r\n\Z")
+_FIELD = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]++):([\t\x20-\x7e\x80-\xff]*+)\r\n")
 _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*\Z")
 _TARGET = re.compile(rb"[\x21-\x7e]+\Z")
 _LENGTH = re.compile(r"[0-9]{1,18}\Z")
@@ -78,12 +83,13 @@ class RequestHead:
     port: int
     minor: int
     headers: Headers
+    table: Table
     framing: Framing
     keep_alive: bool
 
     def first(self, name: str) -> str:
         """Give the first value of a header (lower-case name), or nothing."""
-        return first(self.headers, name)
+        return self.table[name][0] if name in self.table else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +99,7 @@ class ReplyHead:
     status: int
     minor: int
     headers: Headers
+    table: Table
     framing: Framing
     keep_alive: bool
 
@@ -116,8 +123,9 @@ def parse_request(block: bytes, *, header_count: int, target_bytes: int) -> Requ
         raise ValueError("the request target is too long or not visible ASCII")
     method, target = raw_method.decode("ascii"), raw_target.decode("ascii")
     form, authority, path = _target(method, target)
-    host, port = _host(headers, authority, form, minor)
-    framing = _request_framing(headers, minor)
+    table = _table(headers)
+    host, port = _host(table, authority, form, minor)
+    framing = _request_framing(table, minor)
     return RequestHead(
         method=method,
         form=form,
@@ -127,8 +135,9 @@ def parse_request(block: bytes, *, header_count: int, target_bytes: int) -> Requ
         port=port,
         minor=minor,
         headers=headers,
+        table=table,
         framing=framing,
-        keep_alive=_keep_alive(headers, minor),
+        keep_alive=_keep_alive(table, minor),
     )
 
 
@@ -139,7 +148,8 @@ def parse_reply(block: bytes, *, method: str, header_count: int) -> ReplyHead:
     if not match:
         raise ValueError("the status line is malformed")
     minor, status = int(match[1]), int(match[2])
-    coded, length = _body_headers(headers, minor)
+    table = _table(headers)
+    coded, length = _body_headers(table, minor)
     if status < 200 or status in (204, 304) or method == "HEAD":
         framing = NO_BODY
     elif coded:
@@ -148,33 +158,56 @@ def parse_reply(block: bytes, *, method: str, header_count: int) -> ReplyHead:
         framing = Framing(by=Delimiter.LENGTH, length=length)
     else:
         framing = Framing(by=Delimiter.CLOSE)
-    keep = _keep_alive(headers, minor) and framing.by is not Delimiter.CLOSE
-    return ReplyHead(status=status, minor=minor, headers=headers, framing=framing, keep_alive=keep)
+    return ReplyHead(
+        status=status,
+        minor=minor,
+        headers=headers,
+        table=table,
+        framing=framing,
+        keep_alive=_keep_alive(table, minor) and framing.by is not Delimiter.CLOSE,
+    )
 
 
 def _split(block: bytes, header_count: int) -> tuple[bytes, Headers]:
     """Cut a head into its first line and its header fields."""
     if not block.endswith(b"\r\n\r\n"):
         raise ValueError("the head does not end with an empty line")
-    line, *fields = block[:-4].split(b"\r\n")
+    line, _, rest = block.partition(b"\r\n")
     if b"\r" in line or b"\n" in line or b"\0" in line:
         raise ValueError("the first line has a bare line break or NUL")
+    text = rest.decode("latin-1")
+    # A folded line starts with white space, so its "name" is no token.
+    if not _FIELDS.match(text):
+        raise ValueError("a header field is malformed")
+    fields = _FIELD.findall(text)
     if len(fields) > header_count:
         raise ValueError("too many header fields")
-    return line, tuple(parse_field(field) for field in fields)
+    return line, tuple((_name(name), value.strip(" \t")) for name, value in fields)
+
+
+def _name(raw: str) -> str:
+    """Give the lower-case form of a token. Raises ValueError for one that servers mistake."""
+    name = raw.lower()
+    if "_" in name and name.replace("_", "-") in _TWINS:
+        raise ValueError("a header name imitates a framing header")
+    return name
+
+
+def _table(headers: Headers) -> dict[str, list[str]]:
+    """Index headers by name."""
+    table: dict[str, list[str]] = {}
+    for name, value in headers:
+        table.setdefault(name, []).append(value)
+    return table
 
 
 def parse_field(line: bytes) -> tuple[str, str]:
     """Read one header or trailer field. Raises ValueError to refuse it."""
     raw_name, colon, raw_value = line.partition(b":")
     value = raw_value.strip(b" \t")
-    # A folded line starts with white space, so its "name" is no token.
     if not colon or not _TOKEN.match(raw_name) or not _VALUE.match(value):
         raise ValueError("a header field is malformed")
-    name = raw_name.decode("ascii").lower()
-    if "_" in name and name.replace("_", "-") in _TWINS:
-        raise ValueError("a header name imitates a framing header")
-    return name, value.decode("latin-1")
+    return _name(raw_name.decode("ascii")), value.decode("latin-1")
 
 
 def is_field_value(value: bytes) -> bool:
@@ -199,10 +232,10 @@ def _target(method: str, target: str) -> tuple[Form, str | None, str]:
 
 
 def _host(
-    headers: Headers, authority: str | None, form: Form, minor: int
+    table: Table, authority: str | None, form: Form, minor: int
 ) -> tuple[Host | None, int]:
     """Read Host and the target's authority; both have to say the same."""
-    values = [value for name, value in headers if name == "host"]
+    values = table.get("host", ())
     if len(values) > 1:
         raise ValueError("Host is given twice")
     if not values and not (minor == 0 and form is Form.AUTHORITY):
@@ -224,10 +257,10 @@ def _host(
     return host, port
 
 
-def _body_headers(headers: Headers, minor: int) -> tuple[bool, int | None]:
+def _body_headers(table: Table, minor: int) -> tuple[bool, int | None]:
     """Read Transfer-Encoding and Content-Length; never both, never twice."""
-    codings = [value for name, value in headers if name == "transfer-encoding"]
-    lengths = [value for name, value in headers if name == "content-length"]
+    codings = table.get("transfer-encoding", ())
+    lengths = table.get("content-length", ())
     if codings and lengths:
         raise ValueError("both Transfer-Encoding and Content-Length are given")
     if codings and (minor == 0 or len(codings) > 1 or codings[0].lower() != "chunked"):
@@ -237,32 +270,29 @@ def _body_headers(headers: Headers, minor: int) -> tuple[bool, int | None]:
     return bool(codings), int(lengths[0]) if lengths else None
 
 
-def _request_framing(headers: Headers, minor: int) -> Framing:
-    coded, length = _body_headers(headers, minor)
+def _request_framing(table: Table, minor: int) -> Framing:
+    coded, length = _body_headers(table, minor)
     if coded:
         return Framing(by=Delimiter.CHUNKED)
     return Framing(by=Delimiter.LENGTH, length=length) if length else NO_BODY
 
 
-def _keep_alive(headers: Headers, minor: int) -> bool:
-    options = connection_options(headers)
+def _keep_alive(table: Table, minor: int) -> bool:
+    if "connection" not in table:
+        return minor == 1
+    options = _options(table["connection"])
     return "close" not in options and (minor == 1 or "keep-alive" in options)
 
 
-def connection_options(headers: Headers) -> frozenset[str]:
-    """Give the lower-case options of all Connection headers."""
-    return frozenset(
-        option.strip().lower()
-        for name, value in headers
-        if name == "connection"
-        for option in value.split(",")
-    )
+def _options(values: Iterable[str]) -> frozenset[str]:
+    return frozenset(option.strip().lower() for value in values for option in value.split(","))
 
 
 def end_to_end(headers: Headers) -> Headers:
     """Give the headers that may travel on: no hop-by-hop ones, none named by Connection."""
-    dropped = _HOP_BY_HOP | connection_options(headers)
-    return tuple((name, value) for name, value in headers if name not in dropped)
+    options = [value for name, value in headers if name == "connection"]
+    dropped = _HOP_BY_HOP | _options(options) if options else _HOP_BY_HOP
+    return tuple([item for item in headers if item[0] not in dropped])
 
 
 def write_request(method: str, path: str, headers: Headers, framing: Framing) -> bytes:
@@ -278,7 +308,7 @@ def write_reply(status: int, headers: Headers, framing: Framing, *, keep_alive: 
 
 
 def _write(line: str, headers: Headers, framing: Framing) -> bytes:
-    lines = [line, *(f"{name}: {value}" for name, value in headers)]
+    lines = [line, *[f"{name}: {value}" for name, value in headers]]
     match framing.by:
         case Delimiter.CHUNKED:
             lines.append("transfer-encoding: chunked")

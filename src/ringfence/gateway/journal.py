@@ -4,6 +4,10 @@ Invariants:
 1. `write` returns only after the supervisor acknowledged (R8); a refusal raises Unavailable.
 2. No acknowledgement within the deadline, or a lost socket, ends the broker: no record, no egress.
 3. Records leave in the order in which they were made.
+
+What is made in one turn of the loop leaves in one datagram with one acknowledgement: when that is
+a refusal, every request in it is refused. What has happened already (`later`) waits for the next
+datagram, `_LATER` seconds at most.
 """
 
 import asyncio
@@ -14,9 +18,11 @@ from collections.abc import Callable, Sequence
 
 from ringfence.audit.record import Record
 from ringfence.chain.errors import Unavailable
-from ringfence.gateway.messages import Message, encode
+from ringfence.gateway.messages import MOST, Message, encode
 
 _BACKLOG = 4_096  # datagrams waiting for the supervisor; more means it has stopped reading
+_LATER = 0.05  # seconds; long enough to travel with the next request of a busy connection
+_ENVELOPE = 100  # bytes of a datagram around its records, and some
 
 
 class Journal:
@@ -29,9 +35,16 @@ class Journal:
         self._ack_seconds = ack_seconds
         self._lost = lost
         self._ids = itertools.count(1)
-        self._waiting: dict[int, tuple[asyncio.Future[bool], asyncio.TimerHandle]] = {}
-        self._queue: collections.deque[bytes] = collections.deque()
         self._loop = asyncio.get_running_loop()
+        self._waiting: dict[int, tuple[list[asyncio.Future[bool]], float]] = {}
+        self._watch: asyncio.TimerHandle | None = None
+        self._rows: list[bytes] = []
+        self._size = 0
+        self._askers: list[asyncio.Future[bool]] = []
+        self._soon: asyncio.Handle | None = None
+        self._late: asyncio.TimerHandle | None = None
+        self._queue: collections.deque[bytes] = collections.deque()
+        self._blocked = False
 
     async def write(self, records: Sequence[Record]) -> None:
         """Make records durable. Raises Unavailable when the supervisor could not write them."""
@@ -39,36 +52,79 @@ class Journal:
             raise Unavailable("audit-unavailable", "the audit record could not be written")
 
     def post(self, records: Sequence[Record]) -> asyncio.Future[bool]:
-        """Send records; the future tells whether they were written."""
-        number = next(self._ids)
+        """Send records at the end of this turn of the loop; the future tells of their fate."""
+        self._gather(records)
         done: asyncio.Future[bool] = self._loop.create_future()
-        timer = self._loop.call_later(self._ack_seconds, self._lost, "no acknowledgement in time")
-        self._waiting[number] = (done, timer)
-        self.send(
-            {
-                "kind": "record",
-                "id": number,
-                "records": [record.to_json() for record in records],
-            }
-        )
+        self._askers.append(done)
+        if self._soon is None:
+            self._soon = self._loop.call_soon(self.flush)
         return done
+
+    def later(self, records: Sequence[Record]) -> None:
+        """Send records of what has happened with the next ones, or in a moment."""
+        self._gather(records)
+        if self._soon is None and self._late is None:
+            self._late = self._loop.call_later(_LATER, self.flush)
+
+    def _gather(self, records: Sequence[Record]) -> None:
+        """Add to the datagram that is being filled; begin another when it would not fit."""
+        rows = [record.canonical() for record in records]
+        size = sum(len(row) + 1 for row in rows)
+        if size > MOST - _ENVELOPE:
+            raise ValueError("records are too long for a control message")
+        if self._size + size > MOST - _ENVELOPE:
+            self.flush()
+        self._rows += rows
+        self._size += size
+
+    def flush(self) -> None:
+        """Send what is waiting to be sent."""
+        for handle in (self._soon, self._late):
+            if handle is not None:
+                handle.cancel()
+        self._soon = self._late = None
+        if not self._rows:
+            return
+        number = next(self._ids)
+        self._waiting[number] = (self._askers, self._loop.time() + self._ack_seconds)
+        if self._watch is None:
+            self._watch = self._loop.call_later(self._ack_seconds, self._overdue)
+        data = b'{"id":%d,"kind":"record","records":[%b]}' % (number, b",".join(self._rows))
+        self._rows, self._size, self._askers = [], 0, []
+        self._send(data)
+
+    def _overdue(self) -> None:
+        """End everything when the oldest datagram has waited too long; else come back for it."""
+        self._watch = None
+        if not self._waiting:
+            return
+        _, due = next(iter(self._waiting.values()))
+        if due <= self._loop.time():
+            self._lost("no acknowledgement in time")
+        else:
+            self._watch = self._loop.call_at(due, self._overdue)
 
     def acknowledge(self, number: int, *, written: bool) -> None:
         """Take the supervisor's answer. Raises ValueError for an answer to nothing."""
         if number not in self._waiting:
             raise ValueError("an acknowledgement of nothing")
-        done, timer = self._waiting.pop(number)
-        timer.cancel()
-        if not done.done():
-            done.set_result(written)
+        askers, _ = self._waiting.pop(number)
+        for done in askers:
+            if not done.done():  # its request may have been dropped meanwhile
+                done.set_result(written)
 
     def send(self, message: Message) -> None:
-        """Send any control message, in order, without blocking the loop."""
+        """Send any control message, after the records made before it, without blocking the loop."""
+        data = encode(message)
+        self.flush()
+        self._send(data)
+
+    def _send(self, data: bytes) -> None:
         if len(self._queue) >= _BACKLOG:
             self._lost("the supervisor has stopped reading")
             return
-        self._queue.append(encode(message))
-        if len(self._queue) == 1:
+        self._queue.append(data)
+        if not self._blocked:
             self._drain()
 
     def _drain(self) -> None:
@@ -77,9 +133,13 @@ class Journal:
                 self._control.send(self._queue[0])
                 self._queue.popleft()
         except BlockingIOError:
-            self._loop.add_writer(self._control, self._drain)
+            if not self._blocked:
+                self._blocked = True
+                self._loop.add_writer(self._control, self._drain)
             return
         except OSError:
             self._lost("the control socket is gone")
             return
-        self._loop.remove_writer(self._control)
+        if self._blocked:
+            self._blocked = False
+            self._loop.remove_writer(self._control)

@@ -2,14 +2,13 @@
 
 Invariants:
 1. The order is fixed: read and check the head, 2. read what rules need of the body, 3. decide
-   without addresses, 4. look for placeholders, 5. resolve, 6. decide with every address,
+   without addresses (as soon as the head is known, and again if the body adds to it), 4. look for placeholders, 5. resolve, 6. decide with every address,
    7. decide each secret. Whatever fails on the way is a Refused.
 2. Nothing of the request has left when this ends.
 """
 
 import hashlib
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ringfence.chain.errors import Refused
@@ -19,7 +18,7 @@ from ringfence.gateway.head import Delimiter, RequestHead
 from ringfence.gateway.redact import Watch
 from ringfence.gateway.step import Step, require
 from ringfence.gateway.swap import Misplaced, Swapped, check_target, foreign_placeholder, swap
-from ringfence.gateway.upstream import Origin, Services
+from ringfence.gateway.upstream import Origin, Services, Upstream
 from ringfence.gateway.wire import Wire
 from ringfence.policy.decision import Decision
 from ringfence.policy.effect import NetEffect, SecretEffect
@@ -39,6 +38,7 @@ class Incoming:
     origin: Origin
     body: Body
     read: bytes = b""
+    _sha256: str | None = None
 
     @property
     def complete(self) -> bool:
@@ -48,7 +48,9 @@ class Incoming:
     @property
     def body_sha256(self) -> str | None:
         """The digest of the body, known before sending only when it was read whole."""
-        return hashlib.sha256(self.read).hexdigest() if self.complete else None
+        if self.complete and self._sha256 is None:
+            self._sha256 = hashlib.sha256(self.read).hexdigest()
+        return self._sha256
 
 
 class Guard:
@@ -86,6 +88,7 @@ class Admitted:
     incoming: Incoming
     decision: Decision
     addresses: tuple[str, ...]
+    own_addresses: tuple[str, ...]
     swapped: Swapped
     guard: Guard
 
@@ -100,9 +103,9 @@ def subject(step: Step, head: RequestHead, origin: Origin) -> str:
 
 
 async def admit(
-    services: Services, step: Step, client: Wire, incoming: Incoming, dialled: str | None
+    services: Services, step: Step, client: Wire, incoming: Incoming, reusable: Upstream | None
 ) -> Admitted:
-    """Judge one request; ``dialled`` is the address of a connection that could be reused.
+    """Judge one request; ``reusable`` is a connection that could carry it.
 
     Raises Refused, Misplaced, Unavailable when the name cannot be resolved, and WireError or
     ValueError when the body cannot be read.
@@ -115,19 +118,21 @@ async def admit(
         wanted = False  # the decision says what is wrong
     if not wanted:
         require(step.decide(effect))
-    effect = await _with_body(services, client, incoming, effect, wanted=wanted)  # 2
-    decision = require(step.decide(effect))  # 3
-    limit = None if head.framing.by is Delimiter.NONE else body_limit(effect, rules)
+    whole = await _with_body(services, client, incoming, effect, wanted=wanted)  # 2
+    if wanted or whole is not effect:
+        require(step.decide(whole))  # 3
+    # A body that was read whole has been decided with its size.
+    limit = None if incoming.complete else body_limit(whole, rules)
     guard = Guard(step, head, limit)  # 4
     swapped = _placeholders(step, incoming, guard)
-    if dialled is not None:  # 5
-        addresses: tuple[str, ...] = (dialled,)
+    if reusable is not None:  # 5
+        addresses, own = (reusable.address,), reusable.own_addresses
     else:
         addresses = await services.resolver.resolve(
             incoming.origin.host, services.limits.dial_seconds
         )
-    effect = replace(effect, addresses=addresses, own_addresses=own_addresses(addresses))
-    decision = require(step.decide(effect))  # 6
+        own = own_addresses(addresses)
+    decision = require(step.decide(replace(whole, addresses=addresses, own_addresses=own)))  # 6
     for lease in swapped.used:  # 7
         if incoming.origin.scheme != "https":
             raise Refused("secret-needs-tls", "a secret is sent over TLS only")
@@ -139,6 +144,7 @@ async def admit(
         incoming=incoming,
         decision=decision,
         addresses=addresses,
+        own_addresses=own,
         swapped=swapped,
         guard=guard,
     )
@@ -150,7 +156,7 @@ def _effect(incoming: Incoming) -> NetEffect:
     if head.first("upgrade"):
         raise Refused("upgrade-refused", "the connection stays HTTP/1.1 (no WebSocket, no h2c)")
     for single in ("content-type", "content-encoding"):
-        if sum(name == single for name, _ in head.headers) > 1:
+        if len(head.table.get(single, ())) > 1:
             raise Refused("request-malformed", f"{single} is given twice")
     return NetEffect(
         host=origin.host.name,
@@ -159,7 +165,7 @@ def _effect(incoming: Incoming) -> NetEffect:
         method=head.method,
         path=head.path,
         body_bytes=head.framing.length,
-        method_override=overrides_method((name for name, _ in head.headers), ()),
+        method_override=overrides_method(head.table, ()),
     )
 
 
@@ -186,10 +192,10 @@ async def _with_body(
             "body-uninspectable",
             f"a rule has to read this body and it is larger than {most} bytes",
         )
+    size = max(effect.body_bytes, len(incoming.read))
     override = effect.method_override or _body_overrides(content_type, incoming.read)
-    effect = replace(
-        effect, body_bytes=max(effect.body_bytes, len(incoming.read)), method_override=override
-    )
+    if (size, override) != (effect.body_bytes, effect.method_override):
+        effect = replace(effect, body_bytes=size, method_override=override)
     if wanted:
         effect = replace(effect, operations=_operations(incoming))
     return effect
@@ -229,14 +235,7 @@ def _placeholders(step: Step, incoming: Incoming, guard: Guard) -> Swapped:
     check_target(head.path, step.placeholders)
     swapped = swap(head.headers, incoming.origin.host, step.route.leases, step.placeholders)
     guard.feed(incoming.read)
-    if foreign_placeholder(_unswapped(head.headers, swapped.headers, head.path, incoming.read)):
+    kept = "\n".join([head.path, *[value for _, value in swapped.kept]]).encode("latin-1")
+    if foreign_placeholder(kept + b"\n" + incoming.read):
         raise Misplaced("", "the request, and it belongs to another step")
     return swapped
-
-
-def _unswapped(
-    before: Sequence[tuple[str, str]], after: Sequence[tuple[str, str]], path: str, body: bytes
-) -> bytes:
-    """Join what no secret was put into."""
-    kept = [path, *(old[1] for old, new in zip(before, after, strict=True) if old == new)]
-    return "\n".join(kept).encode("latin-1") + b"\n" + body

@@ -107,7 +107,7 @@ class Session:
                 await self._connect(head, Origin(scheme="https", host=head.host, port=head.port))
                 return
             origin = Origin(scheme="http", host=head.host, port=head.port or 80)
-            self.about = subject(self.step, head, origin)
+            self._about_origin(head, origin)
             if head.form is not Form.ABSOLUTE or head.scheme != "http":
                 raise Refused(
                     "not-a-proxy-request",
@@ -197,9 +197,8 @@ class Session:
 
     async def _request(self, head: RequestHead, origin: Origin, *, sni: str | None) -> bool:
         """Judge and carry one request; say whether another may follow."""
-        self._about_origin(head, origin)
         upstream = self.upstream
-        if upstream is not None and (upstream.origin != origin or await upstream.wire.stale()):
+        if upstream is not None and (upstream.origin != origin or upstream.wire.stale()):
             self._drop_upstream()
             upstream = None
         incoming = Incoming(head, origin, Body(self.client, head.framing))
@@ -209,13 +208,18 @@ class Session:
                 self.step,
                 self.client,
                 incoming,
-                upstream.address if upstream is not None else None,
+                upstream,
             )
         except ValueError as error:
             raise Refused("request-malformed", str(error)) from None
         self.upstream = None
         exchange = Exchange(
-            services=self.services, step=self.step, client=self.client, admitted=admitted, sni=sni
+            services=self.services,
+            step=self.step,
+            client=self.client,
+            admitted=admitted,
+            subject=self.about,
+            sni=sni,
         )
         try:
             await exchange.run(upstream)

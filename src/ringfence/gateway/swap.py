@@ -32,10 +32,11 @@ class Misplaced(Exception):  # noqa: N818 - names what was found, as the refusal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Swapped:
-    """Headers ready for the wire, and the leases that were used."""
+    """Headers ready for the wire, the leases that were used, and the headers left alone."""
 
     headers: Headers
     used: tuple[LiveLease, ...]
+    kept: Headers  # those that no secret was put into
 
 
 def needles_of(leases: Sequence[LiveLease]) -> Needles:
@@ -54,21 +55,30 @@ def swap(headers: Headers, host: Host, leases: Sequence[LiveLease], needles: Nee
     Raises Misplaced for a placeholder in another header, another host's, or used twice.
     """
     if not needles:
-        return Swapped(headers=headers, used=())
+        return Swapped(headers=headers, used=(), kept=headers)
     out: list[tuple[str, str]] = []
     used: list[LiveLease] = []
-    for name, value in headers:
-        fresh, lease = _slot(name, value, host, leases)
-        if lease is not None:
-            if lease in used or any(key == name for key, _ in out):
-                raise Misplaced(lease.name, f"two {name} headers")
-            used.append(lease)
-        else:
-            found = needles.find(f"{name}: {value}".encode("latin-1"))
-            if found is not None:
-                raise Misplaced(found, f"header {name}")
+    kept: list[tuple[str, str]] = []
+    slots = {lease.header for lease in leases}
+    for item in headers:
+        name, value = item
+        fresh, lease = _slot(name, value, host, leases) if name in slots else (value, None)
+        if lease is None:
+            kept.append(item)
+            out.append(item)
+            continue
+        if lease in used or any(key == name for key, _ in out):
+            raise Misplaced(lease.name, f"two {name} headers")
+        used.append(lease)
         out.append((name, fresh))
-    return Swapped(headers=tuple(out), used=tuple(used))
+    # All at once: one by one only to name the one.
+    lines = [f"{name}: {value}" for name, value in kept]
+    if needles.hit("\n".join(lines).encode("latin-1")):
+        for line in lines:
+            found = needles.find(line.encode("latin-1"))
+            if found is not None:
+                raise Misplaced(found, f"header {line.partition(':')[0]}")
+    return Swapped(headers=tuple(out), used=tuple(used), kept=tuple(kept))
 
 
 def _slot(

@@ -82,8 +82,9 @@ class Tunnel:
         far: Wire | None = None
         try:
             limits = self.services.limits
-            _, reader, writer = await dial(self.addresses, self.origin.port, limits.dial_seconds)
-            far = Wire(reader, writer, idle=limits.idle_seconds)
+            _, far = await dial(
+                self.addresses, self.origin.port, limits.dial_seconds, idle=limits.idle_seconds
+            )
             await self._carry(far)
             error = ""
         except Exception:
@@ -101,7 +102,7 @@ class Tunnel:
             }
             if error:
                 detail["error"] = error
-            self.services.journal.post([self._record(EventName.EGRESS_RESULT, detail)])
+            self.services.journal.later([self._record(EventName.EGRESS_RESULT, detail)])
 
     async def _carry(self, far: Wire) -> None:
         async def up() -> None:

@@ -51,6 +51,7 @@ class Upstream:
 
     origin: Origin
     address: str
+    own_addresses: tuple[str, ...]  # the address again, if it belonged to this host when dialled
     wire: Wire
 
 
@@ -64,11 +65,14 @@ def trust(extra_roots_pem: str) -> ssl.SSLContext:
     return context
 
 
-async def connect(services: Services, origin: Origin, addresses: Sequence[str]) -> Upstream:
-    """Open a connection to checked addresses. Raises Unavailable."""
+async def connect(
+    services: Services, origin: Origin, addresses: Sequence[str], own: Sequence[str]
+) -> Upstream:
+    """Open a connection to checked addresses, some of them this host's own. Raises Unavailable."""
     limits = services.limits
-    address, reader, writer = await dial(addresses, origin.port, limits.dial_seconds)
-    wire = Wire(reader, writer, idle=limits.idle_seconds)
+    address, wire = await dial(
+        addresses, origin.port, limits.dial_seconds, idle=limits.idle_seconds
+    )
     if origin.scheme == "https":
         try:
             async with asyncio.timeout(limits.dial_seconds):
@@ -83,4 +87,5 @@ async def connect(services: Services, origin: Origin, addresses: Sequence[str]) 
         except BaseException:
             wire.abort()
             raise
-    return Upstream(origin=origin, address=address, wire=wire)
+    mine = (address,) if address in own else ()
+    return Upstream(origin=origin, address=address, own_addresses=mine, wire=wire)

@@ -18,6 +18,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ringfence.chain.words import Action, NetworkRule
 from ringfence.policy.decision import Decision
@@ -25,6 +26,11 @@ from ringfence.policy.effect import NetEffect
 from ringfence.policy.grant import Grant
 from ringfence.policy.hosts import Host, match_host, parse_host, refuse_address
 
+# Paths and queries that mean the same to every reader, which most do: `parse_path` says what else.
+_PLAIN = re.compile(
+    r"(/(?:[A-Za-z0-9_~-][A-Za-z0-9._~-]*+/)*+(?:[A-Za-z0-9_~-][A-Za-z0-9._~-]*+)?+)"
+    r"(?:\?([!-\"$-~]*+))?+"
+)
 _HEX = re.compile(rb"%([0-9A-Fa-f]{2})")
 _BAD_DECODED = frozenset(b"/\\%\x7f") | frozenset(range(0x20))
 _METHOD = re.compile(r"[A-Z][A-Z-]{0,30}\Z")
@@ -50,8 +56,11 @@ def percent_decode(raw: str, *, plus: bool = False) -> str:
     return _HEX.sub(lambda m: bytes([int(m[1], 16)]), data).decode("utf-8")
 
 
+@lru_cache(maxsize=64)  # one request is looked at several times
 def parse_path(target: str) -> Path:
     """Read an origin-form target. Raises ValueError for what servers read in different ways."""
+    if (plain := _PLAIN.fullmatch(target)) is not None:
+        return Path(segments=tuple(plain[1][1:].split("/")), query=plain[2] or "")
     raw, _, query = target.partition("?")
     if not raw.startswith("/") or "#" in target or "\\" in raw:
         raise ValueError("a path starts with a slash and has no backslash or fragment")
@@ -83,6 +92,8 @@ def parameters(query: str) -> tuple[tuple[str, str], ...]:
 
     The semicolon counts because some servers still split at it; reading more is the safe side.
     """
+    if not query:
+        return ()
     pairs = []
     for part in re.split("[&;]", query):
         if part:
@@ -93,8 +104,9 @@ def parameters(query: str) -> tuple[tuple[str, str], ...]:
 
 def overrides_method(headers: Iterable[str], pairs: Iterable[tuple[str, str]]) -> bool:
     """Say whether header names or parameters ask the server for another method."""
-    if any(name.lower().replace("_", "-") in _OVERRIDE_HEADERS for name in headers):
-        return True
+    for name in headers:
+        if name.lower().replace("_", "-") in _OVERRIDE_HEADERS:
+            return True
     return any(_is_override(name) for name, _ in pairs)
 
 
@@ -106,9 +118,18 @@ def _is_override(name: str) -> bool:
 
 def match_path(pattern: str, segments: Sequence[str]) -> bool:
     """Say whether a path pattern covers decoded segments; time is bounded by their product."""
-    wanted = pattern.removeprefix("/").split("/")
-    reach = {0}
+    wanted = _globs(pattern)
+    at = 0
     for glob in wanted:
+        if glob == "**":
+            break
+        if at >= len(segments) or not _match_one(glob, segments[at]):
+            return False
+        at += 1
+    else:
+        return at == len(segments)
+    reach = {at}
+    for glob in wanted[at:]:
         if glob == "**":
             reach = set(range(min(reach), len(segments) + 1))
         else:
@@ -118,11 +139,16 @@ def match_path(pattern: str, segments: Sequence[str]) -> bool:
     return len(segments) in reach
 
 
+@lru_cache(maxsize=1024)
+def _globs(pattern: str) -> tuple[str, ...]:
+    return tuple(pattern.removeprefix("/").split("/"))
+
+
 def _match_one(glob: str, text: str) -> bool:
     """Match ``*`` inside one segment without backtracking over more than the last star."""
-    first, *rest = glob.split("*")
-    if not rest:
+    if "*" not in glob:
         return glob == text
+    first, *rest = glob.split("*")
     last = rest.pop()
     if len(text) < len(first) + len(last) or not text.startswith(first):
         return False
@@ -328,6 +354,8 @@ def wants_operations(effect: NetEffect, rules: Sequence[NetworkRule]) -> bool:
 
     Raises ValueError for a malformed path, host or rule.
     """
+    if not any(rule.graphql_operations for rule in rules):
+        return False
     host = parse_host(f"[{effect.host}]" if ":" in effect.host else effect.host)
     path = parse_path(effect.path or "")
     return any(

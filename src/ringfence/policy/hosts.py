@@ -48,6 +48,11 @@ def parse_host(raw: bytes | str) -> Host:
     text = raw.decode("latin-1") if isinstance(raw, bytes) else raw
     if not text or len(text) > _MAX_NAME + 1:
         raise ValueError("a host has 1 to 253 characters")
+    return _parse_host(text)
+
+
+@lru_cache(maxsize=1024)
+def _parse_host(text: str) -> Host:
     if text.startswith("["):
         return _bracketed(text)
     # Checked before lower() so that no non-ASCII letter can fold into an ASCII one (U+212A).
@@ -82,6 +87,7 @@ def _bracketed(text: str) -> Host:
         raise ValueError("an IPv6 address stands in brackets and has no zone") from None
 
 
+@lru_cache(maxsize=1024)
 def split_authority(raw: str, *, default_port: int | None) -> tuple[Host, int]:
     """Read ``host`` or ``host:port``.
 
@@ -118,7 +124,7 @@ def match_host(pattern: str, host: Host) -> bool:
     """Say whether a rule's host covers this host. Raises ValueError for a malformed pattern."""
     wild, rest = parse_pattern(pattern)
     if not wild:
-        return rest == host
+        return rest.name == host.name and rest.literal == host.literal
     label, _, parent = host.name.partition(".")
     return not host.literal and bool(label) and parent == rest.name
 
@@ -189,6 +195,11 @@ def refuse_address(
     ``own`` says that the address belongs to this host. Raises ValueError for a malformed address
     or CIDR.
     """
+    return _refuse_address(address, tuple(allow_private), own)
+
+
+@lru_cache(maxsize=1024)
+def _refuse_address(address: str, allow_private: tuple[str, ...], own: bool) -> str | None:  # noqa: FBT001 - a cache key
     ip = ip_address(address)
     if isinstance(ip, IPv6Address) and ip.scope_id is not None:
         return "zone"

@@ -384,3 +384,20 @@ def test_a_second_runner_leaves_a_running_run_alone(person: Any, agent: Agent) -
         process.stderr.read()
         process.wait(timeout=20)
     assert [r["event"] for r in person.records(run)].count("step.start") == 1
+
+
+def test_a_run_never_goes_on_with_another_chain(person: Any, agent: Agent) -> None:
+    """The stored chain is bound to the run by its digest; unchanged it would have gone on."""
+    chain = person.chain(
+        {"name": "ask", "type": "review", "triggers": ["chain:start"], "emits": ["a:ok"],
+         "prompt": "Go on?"},
+        agent("publish", "print('harmless')", triggers=["a:ok"]),
+    )  # fmt: skip
+    done = person("run", chain, "--json")
+    assert done.code == 5, done.err
+    stored = person.home / "data" / "runs" / done.json["run"] / "chain"
+    stored.write_text(stored.read_text().replace("harmless", "harmful!"))
+    answered = person("review", "approve", done.json["reviews"][0]["id"], "--reason", "fine")
+    assert answered.code == 1
+    assert "chain-changed" in answered.err
+    assert "step.start" not in [r["event"] for r in person.records(done.json["run"])]
