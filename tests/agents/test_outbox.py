@@ -73,7 +73,7 @@ def test_an_event_is_proposed_once(box: Path) -> None:
         b'{"event":"notes"}',
         b'{"event":"a:b:c"}',
         b'{"event":"../a:b"}',
-        b'{"event":"' + b"a" * 80 + b':b"}',
+        b'{"event":"' + b"a" * 200 + b':b"}',
         b'{"event":"a:b","note":"' + b"x" * 5_000 + b'"}',
     ],
 )

@@ -18,13 +18,15 @@ from dataclasses import dataclass
 
 from ringfence.agents.plain import plain
 from ringfence.chain.errors import Unavailable
+from ringfence.chain.grammar import EVENT
 from ringfence.checks.strict_json import NotStrictJson, read_json
 
 MAX_FILES = 64
 MAX_BYTES = 4 * 1024
 LONGEST_NOTE = 500
 
-_EVENT = re.compile(r"[a-z][a-z0-9-]{0,62}:[a-z][a-z0-9-]{0,62}\Z")
+_EVENT = re.compile(rf"{EVENT}\Z")
+LONGEST_EVENT = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +104,7 @@ def _proposal(data: bytes) -> Proposal:
     if not isinstance(value, dict) or not set(value) <= {"event", "note"}:
         raise NotStrictJson('not an object with "event" and perhaps "note"')
     event, note = value.get("event"), value.get("note", "")
-    if not isinstance(event, str) or not _EVENT.match(event):
+    if not isinstance(event, str) or len(event) > LONGEST_EVENT or not _EVENT.match(event):
         raise NotStrictJson('"event" is not a name such as "notes:drafted"')
     if not isinstance(note, str):
         raise NotStrictJson('"note" is not text')

@@ -186,6 +186,7 @@ def _record(
                 event=event,
                 actor=actor,
                 run=review.run,
+                step=step if isinstance(step := review.detail.get("step"), str) else None,
                 agent=review.agent,
                 rule=decision.rule,
                 decision=decision.verdict.value,

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ringfence.apps.opening import open_secrets
 from ringfence.apps.settings import DataDir
 from ringfence.chain.errors import InputError, Unavailable
 from ringfence.chain.words import Chain, Json
@@ -51,6 +52,23 @@ def read_chain(path: str, variables: Mapping[str, str]) -> Loaded:
             "chain-unreadable", f"cannot read {path}: {error.strerror}", hint="check the path"
         ) from error
     return Loaded(chain=load(data, file=path, variables=variables), data=data)
+
+
+def check_secrets(data: DataDir, chain: Chain) -> None:
+    """Refuse a chain that needs a secret nobody stored. Raises InputError."""
+    uses = [use for agent in chain.agents for use in agent.secrets]
+    if not uses:
+        return
+    with open_secrets(data) as vault:
+        known = {entry.name for entry in vault.list()}
+    for use in uses:
+        if use.name not in known:
+            raise InputError(
+                "unknown-secret",
+                f"secret {use.name!r} is not set",
+                hint=f"ringfence secrets set {use.name}",
+                where=use.where,
+            )
 
 
 def new_run_id(now: datetime) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from ringfence.chain.document import read, scalars
 from ringfence.chain.errors import InputError, Position
 from ringfence.chain.parse import ChainRejected, parse
-from ringfence.chain.words import Chain
+from ringfence.chain.words import Agent, AgentType, Chain
 from ringfence.checks.config.secret_in_chain import check
 from ringfence.checks.gate import check_names
 from ringfence.checks.output.json_schema import check_schema
@@ -28,6 +28,7 @@ def load(data: bytes, *, file: str, variables: Mapping[str, str]) -> Chain:
         for finding in check((s.path, s.value, s.position) for s in scalars(document))
     ]
     for agent in chain.agents:
+        errors += _unusable(agent)
         try:
             check_names(agent.checks)
             if agent.output_schema is not None:
@@ -37,3 +38,27 @@ def load(data: bytes, *, file: str, variables: Mapping[str, str]) -> Chain:
     if errors:
         raise ChainRejected(tuple(errors))
     return chain
+
+
+def _unusable(agent: Agent) -> list[InputError]:
+    """Name what an agent asks for and nothing here would act on."""
+    errors = []
+    if agent.model is not None:
+        errors.append(
+            InputError(
+                "not-enforced",
+                f"agent {agent.name!r} names a model, and nothing here calls a model by itself",
+                hint="remove model; set it in the client's own configuration",
+                where=agent.where,
+            )
+        )
+    if agent.checks and agent.type is not AgentType.GATE and agent.output is None:
+        errors.append(
+            InputError(
+                "nothing-to-check",
+                f"agent {agent.name!r} names checks but has no output",
+                hint="add an output, or remove checks",
+                where=agent.where,
+            )
+        )
+    return errors

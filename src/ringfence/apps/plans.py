@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 VERDICT_FILE = "verdict.json"
 LEVEL = "L3"
+# Wherever a chain says an agent works, here it works in a box on a copy-on-write view.
+HELD_TYPES = ("local", "docker")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +58,8 @@ def check_agents(chain: Chain, facts: Facts) -> None:
     """
     for agent in chain.agents:
         if needs_box(agent):
-            _argv(agent, facts)
+            argv, _ = _argv(agent, facts)
+            command_mounts(argv[0], search=facts.search)
             _check_level(agent)
 
 
@@ -77,7 +80,7 @@ def workspace_directory(agent: Agent, facts: Facts) -> str | None:
     """
     if agent.workspace is None:
         return None
-    if agent.workspace.type != "local":
+    if agent.workspace.type not in HELD_TYPES:
         raise InputError(
             "workspace-type-unsupported",
             f"workspace type {agent.workspace.type!r} of agent {agent.name!r} is not supported",

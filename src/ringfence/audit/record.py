@@ -50,7 +50,6 @@ class EventName(StrEnum):
     ISOLATION_REFUSE = "isolation.refuse"
     CONFIG_REJECT = "config.reject"
     SETTING_UNSAFE = "setting.unsafe"
-    AUDIT_OPEN = "audit.open"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

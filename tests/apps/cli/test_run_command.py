@@ -96,7 +96,7 @@ def test_a_time_out_ends_every_descendant(person: Any, agent: Agent) -> None:
 
 
 def test_a_missing_secret_is_named_with_the_command_that_sets_it(person: Any, agent: Agent) -> None:
-    """The run fails before the agent starts."""
+    """The run is refused before anything starts."""
     chain = person.chain(
         agent(
             "needs",
@@ -106,7 +106,7 @@ def test_a_missing_secret_is_named_with_the_command_that_sets_it(person: Any, ag
         )
     )
     done = person("run", chain)
-    assert done.code == 1
+    assert done.code == 2
     assert "ringfence secrets set TOKEN" in done.err
 
 

@@ -2,7 +2,7 @@ import socket
 
 import pytest
 
-from ringfence.apps.replay.addresses import HOSTS, Addresses, free
+from ringfence.apps.replay.addresses import HOSTS, Addresses, reserved
 from ringfence.chain.errors import Unavailable
 
 
@@ -21,12 +21,14 @@ def test_a_stranger_has_no_address() -> None:
 
 def test_taken_ports_move_the_whole_set() -> None:
     """Where a usual port is in use the next set is tried, and servers can listen there."""
-    usual = free()
+    with reserved() as usual:
+        pass
     with socket.socket() as blocker:
         blocker.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         blocker.bind((usual.of("forge.test"), usual.http))
         blocker.listen()
-        moved = free()
+        with reserved() as moved:
+            pass
     assert moved.https > usual.https
     assert moved.names().keys() == HOSTS.keys()
 
@@ -38,7 +40,13 @@ def test_no_free_set_is_an_error_that_names_a_port(monkeypatch: pytest.MonkeyPat
         raise OSError
 
     monkeypatch.setattr("ringfence.apps.replay.addresses._try", refuse)
-    with pytest.raises(Unavailable) as caught:
-        free()
+    with pytest.raises(Unavailable) as caught, reserved():
+        pass
     assert ":8443" in caught.value.message
     assert "sport" in caught.value.hint
+
+
+def test_two_replays_at_once_get_different_ports() -> None:
+    """Also before either of them listens."""
+    with reserved() as first, reserved() as second:
+        assert first.https != second.https

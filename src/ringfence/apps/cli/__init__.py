@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from ringfence.chain.errors import InputError, Refused, RingfenceError
+from ringfence.chain.errors import InputError, InternalError, Refused, RingfenceError
 
 COMMANDS = {
     "audit": "show and verify the audit log",
@@ -88,7 +88,24 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(_report(error, as_json=as_json))
     except BrokenPipeError:
         sys.exit(1)
+    except Exception as error:  # noqa: BLE001 - whatever it is, a person gets one readable message
+        sys.exit(_report(_unforeseen(error), as_json=as_json))
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _unforeseen(error: Exception) -> InternalError:
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    place = ""
+    if frame is not None:
+        code = frame.tb_frame.f_code
+        place = f" in {code.co_name} ({code.co_filename.rpartition('/')[2]}:{frame.tb_lineno})"
+    return InternalError(
+        "internal-error",
+        f"{type(error).__name__}{place}",
+        hint="this is our mistake; please report it with the command and this line",
+    )
 
 
 def _usage(error: click.ClickException, *, as_json: bool) -> int:

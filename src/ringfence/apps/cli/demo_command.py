@@ -15,19 +15,20 @@ from ringfence.chain.errors import InputError
 @click.option("--json", "as_json", is_flag=True)
 def command(*, attack: str | None, keep: str | None, as_json: bool) -> int:
     """Run the example chain twice on loopback servers: guard off, then guard on."""
-    from ringfence.apps.replay.addresses import free  # noqa: PLC0415 - same
+    from ringfence.apps.replay.addresses import reserved  # noqa: PLC0415 - same
     from ringfence.apps.replay.demo import demo  # noqa: PLC0415 - servers and puppet only here
     from ringfence.apps.replay.scenarios import SCENARIOS, run_scenario  # noqa: PLC0415 - same
 
     directory = Path(keep) if keep else Path(tempfile.mkdtemp(prefix="ringfence-demo-"))
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     if attack is None:
-        return demo(lambda text: click.echo(text, err=True), directory, json=as_json)
+        return demo(lambda text: click.echo(text, err=not as_json), directory, json=as_json)
     if attack.lower() not in SCENARIOS:
         raise InputError(
             "unknown-attack", f"no attack {attack!r}", hint=f"one of {', '.join(sorted(SCENARIOS))}"
         )
-    result = run_scenario(attack.lower(), directory, free())
+    with reserved() as addresses:
+        result = run_scenario(attack.lower(), directory, addresses)
     if as_json:
         click.echo(json.dumps({"version": 1, **result.to_json()}))
     else:

@@ -62,7 +62,7 @@ def command(
     """
     if "/" not in argv[0] and shutil.which(argv[0]) is None:
         raise InputError("unknown-command", f"no command {argv[0]!r} on PATH", hint="check PATH")
-    file = str(Path.cwd() / "exec")
+    file = str(Path.cwd() / "(ringfence exec)")
     data_bytes = chain_of_one(argv, hosts, merge=merge, terminal=terminal)
     chain = load(data_bytes, file=file, variables={})
     data = open_data_dir(data_dir)

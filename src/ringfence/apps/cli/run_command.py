@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ringfence.apps.launch import create_run, read_chain, starting
+from ringfence.apps.launch import check_secrets, create_run, read_chain, starting
 from ringfence.apps.settings import open_data_dir, person
 from ringfence.chain.errors import InputError
 from ringfence.chain.words import Json
@@ -86,6 +86,7 @@ def command(
         search = str(settings["search"]).split(":")
         facts = Facts(chain_file=Path(chain), search=tuple(search), client=client)
         check_agents(loaded.chain, facts)
+        check_secrets(data, loaded.chain)
         row = create_run(
             data, loaded, starter=person(), variables=values, settings=settings, file=chain
         )

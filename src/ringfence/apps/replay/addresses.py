@@ -6,7 +6,8 @@ Invariants:
 """
 
 import socket
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from ringfence.chain.errors import Unavailable
@@ -49,18 +50,24 @@ class Addresses:
         return f"https://{host}:{self.https}{path}"
 
 
-def free() -> Addresses:
-    """Give addresses whose ports are free now, the usual ports first.
+@contextmanager
+def reserved() -> Iterator[Addresses]:
+    """Hold addresses whose ports are free, the usual ports first, for as long as the block lasts.
 
-    Raises Unavailable, naming the port, when none of three sets of ports is free.
+    Two replays that start at the same moment agree by a name in the kernel's abstract socket
+    space, which goes away with its process. Raises Unavailable, naming the port, when none of
+    three sets of ports is free.
     """
     usual = Addresses()
     for candidate in (usual, usual.moved(10_000), usual.moved(20_000)):
-        try:
-            _try(candidate)
-        except OSError:
-            continue
-        return candidate
+        with socket.socket(socket.AF_UNIX) as claim:
+            try:
+                claim.bind(f"\0ringfence-replay-{candidate.block}-{candidate.https}")
+                _try(candidate)
+            except OSError:
+                continue
+            yield candidate
+            return
     raise taken(usual.of("evil.test"), usual.https, "in use, and so are ports 10000 and 20000 up")
 
 

@@ -15,7 +15,7 @@ import json as jsonlib
 from collections.abc import Callable
 from pathlib import Path
 
-from ringfence.apps.replay.addresses import free
+from ringfence.apps.replay.addresses import Addresses, reserved
 from ringfence.apps.replay.criteria import Trace
 from ringfence.apps.replay.harness import Attack, Plot, Scenario, VoidScenario, guard_off, guard_on
 from ringfence.apps.replay.orders import order, orders
@@ -179,8 +179,14 @@ def demo(console: Callable[[str], None], work_dir: Path, *, json: bool) -> int:
         raise InputError(
             "demo-directory-in-use", f"{work_dir} is not empty", hint="name a new directory"
         )
+    with reserved() as addresses:
+        return _both_halves(console, work_dir, addresses, json=json)
+
+
+def _both_halves(
+    console: Callable[[str], None], work_dir: Path, addresses: Addresses, *, json: bool
+) -> int:
     say: Callable[[str], None] = (lambda _: None) if json else console
-    addresses = free()
     say("The agents obey every order they read. One issue on the forge is full of them.")
     say("1/2 without a guard: plain processes, the real token in their environment")
     try:
@@ -209,6 +215,9 @@ def _show(console: Callable[[str], None], result: ScenarioResult) -> None:
     console("")
     for line in aligned(rows):
         console(line)
+    if not all(criterion.met for criterion in result.criteria if criterion.decides):
+        console("")
+        console("error: the guarded run was not what it should be; the table above proves nothing")
     console("")
     for criterion in result.criteria:
         met = "yes" if criterion.met else f"NO: {criterion.note}"

@@ -22,11 +22,11 @@ def ask(
     world: World,
     *,
     key: str,
+    step: str,
     agent: str,
     kind: ReviewKind,
     title: str,
     subject: Mapping[str, Json],
-    detail: Mapping[str, Json] | None = None,
 ) -> Review:
     """Store and record a question; asking the same again changes nothing."""
     now = world.now()
@@ -40,7 +40,7 @@ def ask(
         requested_by=f"agent:{world.row.id}/{agent}",
         created=now,
         expires=now + REVIEW_LIFETIME,
-        detail={"key": key, **(detail or {})},
+        detail={"key": key, "step": step},
     )
     state = world.open_state()
     try:

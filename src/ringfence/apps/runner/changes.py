@@ -128,6 +128,7 @@ class Settler:
         ask(
             self._world,
             key=key,
+            step=f"{name}#{self._attempt}",
             agent=name,
             kind=ReviewKind.MERGE,
             title=title,

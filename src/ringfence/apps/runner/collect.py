@@ -7,6 +7,7 @@ Invariants:
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -63,6 +64,7 @@ class Collector:
         self._step = step
         self._scrubber = scrubber
         self._findings: list[Finding] = []
+        self._issues: list[Issue] = []
 
     def ended(self, result: AgentResult, grant: Grant, settler: Settler | None) -> Collected:
         """Collect an attempt that ran in a box."""
@@ -82,6 +84,8 @@ class Collector:
         emitted = self._emitted(grant)
         if self._agent.type is AgentType.GATE:
             return self._done(self.gate(), exit_code=result.code, output=output)
+        if self._issues:
+            return self._done(self._gate_event(self._issues), exit_code=result.code, output=output)
         event = StepSucceeded(agent=self._agent.name, attempt=self._attempt, emitted=emitted)
         return self._done(event, exit_code=result.code, output=output)
 
@@ -107,25 +111,26 @@ class Collector:
             stored = read_output(files, agent.output or VERDICT_FILE, limit=self._limit())
             verdicts.append(read_verdict(stored or b""))
         issues = [issue for verdict in verdicts for issue in verdict.issues]
-        passed = all(verdict.passed for verdict in verdicts)
-        told: list[Json] = [issue.to_json() for issue in issues]
-        self._world.found[agent.name] = told
-        self._world.record(
-            EventName.GATE_PASS if passed else EventName.GATE_FAIL,
-            agent=agent.name,
-            attempt=self._attempt,
-            issues=told,
-        )
-        if passed:
+        if all(verdict.passed for verdict in verdicts):
+            self._record_gate(EventName.GATE_PASS, issues)
             return StepSucceeded(agent=agent.name, attempt=self._attempt)
+        return self._gate_event(issues)
+
+    def _gate_event(self, issues: Sequence[Issue]) -> GateFailed:
+        self._record_gate(EventName.GATE_FAIL, issues)
         return GateFailed(
-            agent=agent.name,
+            agent=self._agent.name,
             attempt=self._attempt,
             issues=tuple(
                 GateIssue(type=i.type, description=i.description, severity=i.severity.value)
                 for i in issues
             ),
         )
+
+    def _record_gate(self, event: EventName, issues: Sequence[Issue]) -> None:
+        told: list[Json] = [issue.to_json() for issue in issues]
+        self._world.found[self._agent.name] = told
+        self._world.record(event, agent=self._agent.name, attempt=self._attempt, issues=told)
 
     def _limit(self) -> int:
         return self._agent.limits.output_bytes or 16 * 1024**2
@@ -159,6 +164,13 @@ class Collector:
         (self._step.out / name).unlink(missing_ok=True)
         if data is None:
             return None, f"no output file {name!r} was written"
+        if self._agent.checks and self._agent.type is not AgentType.GATE:
+            # On what the agent wrote: what is taken out next is still what it tried.
+            judged = judge(
+                {name: data}, self._agent.checks, scrubber=self._scrubber,
+                schema=self._agent.output_schema,
+            )  # fmt: skip
+            self._issues += judged.issues
         clean, found = self._clean(data)
         for finding in found:
             self._world.record(

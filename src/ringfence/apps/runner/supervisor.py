@@ -91,6 +91,7 @@ class Supervisor:
         ask(
             self._world,
             key=command.review,
+            step=command.review,
             agent=command.agent,
             kind=kind,
             title=command.title,
