@@ -13,6 +13,7 @@ import asyncio
 import concurrent.futures.thread  # noqa: F401 - loaded late otherwise, when files are out of reach
 import contextlib
 import encodings.idna  # noqa: F401 - the same
+import gc
 import os
 import socket
 import ssl
@@ -58,6 +59,9 @@ def serve(control_fd: int) -> None:
     # Touch what is loaded late, while the files are still readable.
     Authority(["warm.invalid"], now=_now()).context(parse_host("warm.invalid"))
     confine(settings.uid)
+    # What is loaded by now stays: the collector need not look through it ever again.
+    gc.collect()
+    gc.freeze()
     control.setblocking(False)  # noqa: FBT003 - the name is the socket's
     raise SystemExit(asyncio.run(_main(control, settings, context)))
 
