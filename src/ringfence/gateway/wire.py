@@ -246,6 +246,8 @@ class Wire(asyncio.BufferedProtocol):
         """
         if not self._buffer and not await self._fill():
             return b""
+        if (at := self._buffer.find(b"\r\n\r\n", 0, limit)) >= 0:
+            return self._cut(at + 4)
         self._head_due = self._loop.time() + seconds
         try:
             return await self._until(b"\r\n\r\n", limit)
