@@ -113,6 +113,8 @@ async def admit(
     """
     head, rules = incoming.head, step.route.grant.network
     effect = _effect(incoming, reusable)  # 1
+    if step.placeholders:
+        _readable(head)
     try:
         wanted = wants_operations(effect, rules)
     except ValueError:
@@ -168,6 +170,22 @@ def _effect(incoming: Incoming, reusable: Upstream | None) -> NetEffect:
         own_addresses=reusable.own_addresses if reusable is not None else (),
         method_override=overrides_method(head.table, ()),
     )
+
+
+def _readable(head: RequestHead) -> None:
+    """Refuse a body in which a placeholder could not be seen.
+
+    CGI-like servers read ``_`` in a header name as ``-``.
+    """
+    if head.framing.by is Delimiter.NONE:
+        return
+    codings = (*head.table.get("content-encoding", ()), *head.table.get("content_encoding", ()))
+    if any(coding.strip().lower() not in {"", "identity"} for coding in codings):
+        raise Refused(
+            "body-encoded",
+            "the body is compressed, so it cannot be searched for placeholders",
+            hint="send the body without Content-Encoding",
+        )
 
 
 async def _with_body(

@@ -36,6 +36,7 @@ _ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 _STATUS = {
     "request-malformed": 400,
     "not-a-proxy-request": 400,
+    "body-encoded": 415,
     "host-mismatch": 421,
     "audit-unavailable": 503,
     "name-unknown": 502,

@@ -38,6 +38,7 @@ class Step:
     server: asyncio.Server | None = None
     expiry: asyncio.TimerHandle | None = None
     closed: bool = False
+    crowded: bool = False  # a connection was turned away and that is on the record
 
     def __post_init__(self) -> None:
         run, step, agent = self.route.run, self.route.step, self.route.agent
