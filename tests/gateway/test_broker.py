@@ -251,3 +251,30 @@ def test_connections_of_a_step_are_bounded(start: Make, settings: Any, rule: Mak
     assert world.broker.stats()["turned_away"] == 1
     for sock in held:
         sock.close()
+
+
+def test_five_hundred_connections_meet_a_bound(world: Any, slow: Any, rule: Make) -> None:
+    """A step gets 64, the rest is dropped at once and told once; then there is room again."""
+    box = world.open(rule("forge.test", slow.port, methods=("GET",)))
+    turned_away = world.broker.stats()["turned_away"]
+    with contextlib.ExitStack() as stack:
+        for _ in range(500):
+            stack.enter_context(box.connect())
+        world.until(lambda: world.broker.stats()["turned_away"] == turned_away + 436)
+        assert world.broker.stats()["connections"] == 64
+    world.until(lambda: world.broker.stats()["connections"] == 0)
+    world.until(lambda: world.denials() == ["too-many-connections"])
+    slow.reply = None
+    assert b" 200 " in box.fetch(f"forge.test:{slow.port}", get(slow.port, "Connection: close"))
+
+
+def test_a_closed_step_has_told_everything(world: Any, slow: Any, rule: Make) -> None:
+    """How its requests ended is on the record when the close is answered, not some time later."""
+    box = world.open(rule("forge.test", slow.port, methods=("GET",)))
+    with box.tunnel(f"forge.test:{slow.port}") as tls:
+        tls.sendall(get(slow.port))
+        assert tls.recv(1)
+        assert not world.events(EventName.EGRESS_RESULT)
+        world.broker.close_step(box.run, box.step)
+        assert len(world.events(EventName.EGRESS_RESULT)) == 1
+        slow.go.set()

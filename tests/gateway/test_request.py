@@ -3,6 +3,7 @@
 
 import gzip
 import json
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -131,3 +132,48 @@ def test_a_query_does_not_reach_the_record(world: Any, start_upstream: Make, rul
     send(upstream, "GET", "/a?email=private", b"")
     assert world.events()[0].subject == f"GET https://cloud.test:{upstream.port}/a"
     assert all(b"private" not in record.canonical() for record in world.events())
+
+
+CODINGS = {
+    "gzip": ("Content-Encoding: gzip", gzip.compress),
+    "deflate": ("Content-Encoding: deflate", zlib.compress),
+    "listed": ("Content-Encoding: identity, x-gzip", gzip.compress),
+    "twin": ("Content_Encoding: gzip", gzip.compress),
+}
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+@pytest.mark.parametrize("name", CODINGS)
+def test_a_compressed_body_does_not_carry_a_placeholder_out(
+    world: Any, start_upstream: Make, rule: Make, use: Make, lease: Make, placeholder: str,
+    name: str, *, chunked: bool,
+) -> None:  # fmt: skip
+    """Refused where the step holds a lease; the same request without one shows what would leave."""
+    upstream = start_upstream("cloud.test")
+    line, pack = CODINGS[name]
+    body = pack(placeholder.encode())
+    lines = [line]
+    if chunked:
+        body, lines = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body), [line, "Transfer-Encoding: chunked"]
+    allowed = rule("cloud.test", upstream.port, methods=("POST",))
+    upstream.box = world.open(allowed)
+    assert b" 200 " in send(upstream, "POST", "/", body, *lines)
+    unpacked = zlib.decompress(upstream.seen[0]["body"], wbits=47)
+    assert unpacked == placeholder.encode()  # the guard-off proof: it left, and nobody saw it
+    upstream.box = world.open(allowed, secrets=(use(),), leases=(lease(),))
+    answer = send(upstream, "POST", "/", body, *lines)
+    assert answer.startswith(b"HTTP/1.1 415")
+    assert b'"body-encoded"' in answer
+    assert world.denials() == ["body-encoded"]
+    assert len(upstream.seen) == 1
+
+
+def test_an_encoding_without_a_body_or_without_effect_is_no_offence(
+    world: Any, start_upstream: Make, rule: Make, use: Make, lease: Make
+) -> None:
+    """Nothing could hide there."""
+    upstream = start_upstream("cloud.test")
+    allowed = rule("cloud.test", upstream.port, methods=("GET", "POST"))
+    upstream.box = world.open(allowed, secrets=(use(),), leases=(lease(),))
+    assert b" 200 " in send(upstream, "GET", "/", b"", "Content-Encoding: gzip")
+    assert b" 200 " in send(upstream, "POST", "/", b"x", "Content-Encoding: Identity")

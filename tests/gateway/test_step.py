@@ -10,7 +10,7 @@ from ringfence.audit.record import EventName
 from ringfence.chain.errors import Position, Refused
 from ringfence.chain.words import Merge
 from ringfence.gateway.authority import Authority
-from ringfence.gateway.messages import Route
+from ringfence.gateway.messages import Route, record_from_json
 from ringfence.gateway.step import Step, require
 from ringfence.policy.decision import Decision
 from ringfence.policy.effect import NetEffect
@@ -41,7 +41,8 @@ def test_a_closed_step_is_denied_everything(step: Step) -> None:
 def test_a_record_says_where_the_rule_stands(step: Step) -> None:
     """With run, step, agent, verdict and reason."""
     record = step.record(EventName.EGRESS_ALLOW, subject="x", decision=step.decide(EFFECT))
-    assert record.to_json() == {
+    assert record_from_json(record).to_json() == record
+    assert record == {
         "v": 1, "time": "2026-11-21T00:00:00.000000+00:00", "event": "egress.allow",
         "actor": "broker", "run": "r", "step": "a#1", "agent": "a", "rule": "network-allow",
         "decision": "allow", "reason": "a network rule covers this request",

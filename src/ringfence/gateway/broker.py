@@ -13,12 +13,14 @@ import asyncio
 import concurrent.futures.thread  # noqa: F401 - loaded late otherwise, when files are out of reach
 import contextlib
 import encodings.idna  # noqa: F401 - the same
+import gc
 import os
 import socket
 import ssl
 from collections.abc import Collection, Coroutine
 from datetime import UTC, datetime
 
+from ringfence.audit.record import EventName
 from ringfence.chain.words import Json
 from ringfence.gateway.authority import Authority
 from ringfence.gateway.confine import confine
@@ -27,6 +29,7 @@ from ringfence.gateway.journal import Journal
 from ringfence.gateway.messages import (
     Message,
     Route,
+    Row,
     decode,
     number,
     receive,
@@ -39,6 +42,7 @@ from ringfence.gateway.settings import BrokerSettings
 from ringfence.gateway.step import Step
 from ringfence.gateway.upstream import Services, trust
 from ringfence.gateway.wire import Wire
+from ringfence.policy.decision import Decision
 from ringfence.policy.hosts import parse_host
 
 _CLOSE_SECONDS = 1.0  # for connections of a closed step to say how they ended
@@ -58,6 +62,9 @@ def serve(control_fd: int) -> None:
     # Touch what is loaded late, while the files are still readable.
     Authority(["warm.invalid"], now=_now()).context(parse_host("warm.invalid"))
     confine(settings.uid)
+    # What is loaded by now stays: the collector need not look through it ever again.
+    gc.collect()
+    gc.freeze()
     control.setblocking(False)  # noqa: FBT003 - the name is the socket's
     raise SystemExit(asyncio.run(_main(control, settings, context)))
 
@@ -234,12 +241,20 @@ class Broker:
         if step.closed or len(step.tasks) >= self._limits.connections:
             self._turned_away += 1
             client.abort()
+            if not (step.closed or step.crowded):
+                step.crowded = True  # once: a flood of connections must not be one of records
+                self._services.journal.later(self._crowded(step))
             return
         self._served += 1
         session = Session(services=self._services, step=step, client=client)
         task = self._loop.create_task(session.run())
         step.tasks.add(task)
         task.add_done_callback(step.tasks.discard)
+
+    def _crowded(self, step: Step) -> Row:
+        most = self._limits.connections
+        decision = Decision.deny("too-many-connections", f"a step has {most} connections at most")
+        return step.record(EventName.EGRESS_DENY, subject="connection", decision=decision)
 
     def _close(self, key: tuple[str, str]) -> Collection[asyncio.Task[None]]:
         """End a step at once; harmless when it has ended. Gives what is still to say so."""

@@ -26,6 +26,9 @@ def confine(uid: int) -> None:
     if 0 in os.getresuid() or 0 in os.getresgid():
         raise InternalError("broker-privileged", "the broker could not give up root")
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # Eight steps with all their connections would otherwise use up the usual 1024 descriptors.
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     libc = ctypes.CDLL(None, use_errno=True)
     for option, value in ((_PR_SET_DUMPABLE, 0), (_PR_SET_NO_NEW_PRIVS, 1)):
         if libc.prctl(option, value, 0, 0, 0) != 0:

@@ -156,7 +156,7 @@ class Exchange:
                 "error": self.error or None,
             },
         )
-        self.services.journal.later([result])
+        self.services.journal.later(result)
 
     async def _carry(self, upstream: Upstream) -> bool:
         """Send and answer; say whether both connections are clean for another request."""

@@ -182,7 +182,7 @@ def _split(block: bytes, header_count: int) -> tuple[bytes, Headers]:
     fields = _FIELD.findall(text)
     if len(fields) > header_count:
         raise ValueError("too many header fields")
-    return line, tuple((_name(name), value.strip(" \t")) for name, value in fields)
+    return line, tuple([(_name(name), value.strip(" \t")) for name, value in fields])
 
 
 def _name(raw: str) -> str:

@@ -15,14 +15,20 @@ import collections
 import itertools
 import socket
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
-from ringfence.audit.record import Record
 from ringfence.chain.errors import Unavailable
-from ringfence.gateway.messages import MOST, Message, encode
+from ringfence.gateway.messages import MOST, Message, Row, encode, encode_rows
 
 _BACKLOG = 4_096  # datagrams waiting for the supervisor; more means it has stopped reading
 _LATER = 0.05  # seconds; long enough to travel with the next request of a busy connection
-_ENVELOPE = 100  # bytes of a datagram around its records, and some
+
+
+class _Group(NamedTuple):
+    """Records that stand or fall together, and who waits for them."""
+
+    rows: Sequence[Row]
+    asker: asyncio.Future[bool] | None
 
 
 class Journal:
@@ -38,44 +44,30 @@ class Journal:
         self._loop = asyncio.get_running_loop()
         self._waiting: dict[int, tuple[list[asyncio.Future[bool]], float]] = {}
         self._watch: asyncio.TimerHandle | None = None
-        self._rows: list[bytes] = []
-        self._size = 0
-        self._askers: list[asyncio.Future[bool]] = []
+        self._groups: list[_Group] = []
         self._soon: asyncio.Handle | None = None
         self._late: asyncio.TimerHandle | None = None
         self._queue: collections.deque[bytes] = collections.deque()
         self._blocked = False
 
-    async def write(self, records: Sequence[Record]) -> None:
+    async def write(self, rows: Sequence[Row]) -> None:
         """Make records durable. Raises Unavailable when the supervisor could not write them."""
-        if not await self.post(records):
+        if not await self.post(rows):
             raise Unavailable("audit-unavailable", "the audit record could not be written")
 
-    def post(self, records: Sequence[Record]) -> asyncio.Future[bool]:
+    def post(self, rows: Sequence[Row]) -> asyncio.Future[bool]:
         """Send records at the end of this turn of the loop; the future tells of their fate."""
-        self._gather(records)
-        done: asyncio.Future[bool] = self._loop.create_future()
-        self._askers.append(done)
+        asker: asyncio.Future[bool] = self._loop.create_future()
+        self._groups.append(_Group(rows, asker))
         if self._soon is None:
             self._soon = self._loop.call_soon(self.flush)
-        return done
+        return asker
 
-    def later(self, records: Sequence[Record]) -> None:
-        """Send records of what has happened with the next ones, or in a moment."""
-        self._gather(records)
+    def later(self, row: Row) -> None:
+        """Send a record of what has happened with the next ones, or in a moment."""
+        self._groups.append(_Group((row,), None))
         if self._soon is None and self._late is None:
             self._late = self._loop.call_later(_LATER, self.flush)
-
-    def _gather(self, records: Sequence[Record]) -> None:
-        """Add to the datagram that is being filled; begin another when it would not fit."""
-        rows = [record.canonical() for record in records]
-        size = sum(len(row) + 1 for row in rows)
-        if size > MOST - _ENVELOPE:
-            raise ValueError("records are too long for a control message")
-        if self._size + size > MOST - _ENVELOPE:
-            self.flush()
-        self._rows += rows
-        self._size += size
 
     def flush(self) -> None:
         """Send what is waiting to be sent."""
@@ -83,15 +75,34 @@ class Journal:
             if handle is not None:
                 handle.cancel()
         self._soon = self._late = None
-        if not self._rows:
-            return
+        if self._groups:
+            groups, self._groups = self._groups, []
+            self._dispatch(groups)
+
+    def _dispatch(self, groups: list[_Group]) -> None:
+        """Send groups in one datagram if they fit, in more if not."""
         number = next(self._ids)
-        self._waiting[number] = (self._askers, self._loop.time() + self._ack_seconds)
+        data = encode_rows(number, [row for group in groups for row in group.rows])
+        if len(data) > MOST:
+            if len(groups) == 1:
+                self._refuse(groups[0])
+                return
+            half = len(groups) // 2
+            self._dispatch(groups[:half])
+            self._dispatch(groups[half:])
+            return
+        askers = [group.asker for group in groups if group.asker is not None]
+        self._waiting[number] = (askers, self._loop.time() + self._ack_seconds)
         if self._watch is None:
             self._watch = self._loop.call_later(self._ack_seconds, self._overdue)
-        data = b'{"id":%d,"kind":"record","records":[%b]}' % (number, b",".join(self._rows))
-        self._rows, self._size, self._askers = [], 0, []
         self._send(data)
+
+    def _refuse(self, group: _Group) -> None:
+        """Deny what cannot be told; when it has happened already, end everything."""
+        if group.asker is None:
+            self._lost("a record is too long")
+        elif not group.asker.done():
+            group.asker.set_result(False)
 
     def _overdue(self) -> None:
         """End everything when the oldest datagram has waited too long; else come back for it."""

@@ -12,7 +12,7 @@ import base64
 import json
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
@@ -27,6 +27,9 @@ from ringfence.vault.secret import Secret
 MOST = 200_000  # below Linux' default socket buffer, so that one datagram always fits
 
 Message = Mapping[str, Json]
+Row = dict[str, Json]  # a record on the control socket, as `audit.record.Record.to_json` gives it
+
+_ROWS = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False)
 
 # What a broker may say happened; anything else in its name is not believed.
 BROKER_EVENTS = frozenset({
@@ -52,6 +55,11 @@ def encode(message: Message) -> bytes:
     if len(data) > MOST:
         raise ValueError("a control message is too long")
     return data
+
+
+def encode_rows(number: int, rows: Sequence[Row]) -> bytes:
+    """Give the datagram of records, which may be too long. One pass over all of them."""
+    return b'{"id":%d,"kind":"record","records":%b}' % (number, _ROWS.encode(rows).encode("ascii"))
 
 
 def decode(data: bytes) -> Message:

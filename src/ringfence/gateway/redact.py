@@ -23,7 +23,9 @@ _HEAD = 4  # bytes by which possible beginnings are found
 def forms(value: bytes) -> tuple[bytes, ...]:
     """Give the ways a value is commonly written, itself first, without repetition.
 
-    Base64 in both alphabets at all three alignments, URL- and JSON-escaped, hexadecimal.
+    Base64 in both alphabets at all three alignments, URL- and JSON-escaped, hexadecimal. Not
+    `checks.output.encodings.forms`: its forms have lost their blanks, refuse values under four or
+    over 16384 bytes, and a mask of true length has to find the literal bytes of any value.
     """
     derived: list[bytes] = []
     for shift in range(3):

@@ -1,9 +1,10 @@
 """One request as far as the decision: everything that can be known before anything is sent.
 
 Invariants:
-1. The order is fixed: read and check the head, 2. read what rules need of the body, 3. decide
-   without addresses (as soon as the head is known, and again if the body adds to it), 4. look for placeholders, 5. resolve, 6. decide with every address,
-   7. decide each secret. Whatever fails on the way is a Refused.
+1. The order is fixed: 1. read the head and decide by it, 2. read what rules need of the body,
+   3. decide again if that says more, 4. look for placeholders, 5. resolve, 6. decide with every
+   address, 7. decide each secret. Whatever fails on the way is a Refused. A connection that can be
+   reused has its address from the beginning, so that 5 and 6 have nothing to add.
 2. Nothing of the request has left when this ends.
 """
 
@@ -111,28 +112,28 @@ async def admit(
     ValueError when the body cannot be read.
     """
     head, rules = incoming.head, step.route.grant.network
-    effect = _effect(incoming)  # 1
+    effect = _effect(incoming, reusable)  # 1
+    if step.placeholders:
+        _readable(head)
     try:
         wanted = wants_operations(effect, rules)
     except ValueError:
         wanted = False  # the decision says what is wrong
     if not wanted:
-        require(step.decide(effect))
+        decision = require(step.decide(effect))
     whole = await _with_body(services, client, incoming, effect, wanted=wanted)  # 2
     if wanted or whole is not effect:
-        require(step.decide(whole))  # 3
+        decision = require(step.decide(whole))  # 3
     # A body that was read whole has been decided with its size.
     limit = None if incoming.complete else body_limit(whole, rules)
     guard = Guard(step, head, limit)  # 4
     swapped = _placeholders(step, incoming, guard)
-    if reusable is not None:  # 5
-        addresses, own = (reusable.address,), reusable.own_addresses
-    else:
-        addresses = await services.resolver.resolve(
+    if reusable is None:
+        addresses = await services.resolver.resolve(  # 5
             incoming.origin.host, services.limits.dial_seconds
         )
-        own = own_addresses(addresses)
-    decision = require(step.decide(replace(whole, addresses=addresses, own_addresses=own)))  # 6
+        whole = replace(whole, addresses=addresses, own_addresses=own_addresses(addresses))
+        decision = require(step.decide(whole))  # 6
     for lease in swapped.used:  # 7
         if incoming.origin.scheme != "https":
             raise Refused("secret-needs-tls", "a secret is sent over TLS only")
@@ -143,14 +144,14 @@ async def admit(
     return Admitted(
         incoming=incoming,
         decision=decision,
-        addresses=addresses,
-        own_addresses=own,
+        addresses=whole.addresses,
+        own_addresses=whole.own_addresses,
         swapped=swapped,
         guard=guard,
     )
 
 
-def _effect(incoming: Incoming) -> NetEffect:
+def _effect(incoming: Incoming, reusable: Upstream | None) -> NetEffect:
     """Describe the head; refuse what no rule can allow."""
     head, origin = incoming.head, incoming.origin
     if head.first("upgrade"):
@@ -165,8 +166,26 @@ def _effect(incoming: Incoming) -> NetEffect:
         method=head.method,
         path=head.path,
         body_bytes=head.framing.length,
+        addresses=(reusable.address,) if reusable is not None else (),
+        own_addresses=reusable.own_addresses if reusable is not None else (),
         method_override=overrides_method(head.table, ()),
     )
+
+
+def _readable(head: RequestHead) -> None:
+    """Refuse a body in which a placeholder could not be seen.
+
+    CGI-like servers read ``_`` in a header name as ``-``.
+    """
+    if head.framing.by is Delimiter.NONE:
+        return
+    codings = (*head.table.get("content-encoding", ()), *head.table.get("content_encoding", ()))
+    if any(coding.strip().lower() not in {"", "identity"} for coding in codings):
+        raise Refused(
+            "body-encoded",
+            "the body is compressed, so it cannot be searched for placeholders",
+            hint="send the body without Content-Encoding",
+        )
 
 
 async def _with_body(
@@ -235,7 +254,8 @@ def _placeholders(step: Step, incoming: Incoming, guard: Guard) -> Swapped:
     check_target(head.path, step.placeholders)
     swapped = swap(head.headers, incoming.origin.host, step.route.leases, step.placeholders)
     guard.feed(incoming.read)
-    kept = "\n".join([head.path, *[value for _, value in swapped.kept]]).encode("latin-1")
-    if foreign_placeholder(kept + b"\n" + incoming.read):
+    if foreign_placeholder(
+        b"%b\n%b\n%b" % (head.path.encode("latin-1"), swapped.kept, incoming.read)
+    ):
         raise Misplaced("", "the request, and it belongs to another step")
     return swapped

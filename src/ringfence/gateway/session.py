@@ -13,13 +13,14 @@ import json
 import ssl
 from dataclasses import dataclass, field
 
-from ringfence.audit.record import EventName, Record
+from ringfence.audit.record import EventName
 from ringfence.chain.errors import Refused, RingfenceError, Unavailable
 from ringfence.chain.words import Json
 from ringfence.gateway.body import Body
 from ringfence.gateway.exchange import Exchange
 from ringfence.gateway.head import Delimiter, Form, Framing, RequestHead, parse_request, write_reply
 from ringfence.gateway.hello import parse_hello
+from ringfence.gateway.messages import Row
 from ringfence.gateway.request import Incoming, admit, subject
 from ringfence.gateway.step import Step, require
 from ringfence.gateway.swap import Misplaced
@@ -35,6 +36,7 @@ _ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 _STATUS = {
     "request-malformed": 400,
     "not-a-proxy-request": 400,
+    "body-encoded": 415,
     "host-mismatch": 421,
     "audit-unavailable": 503,
     "name-unknown": 502,
@@ -248,7 +250,7 @@ class Session:
         )
         await self._refused(refusal, alarm)
 
-    async def _refused(self, error: RingfenceError, *alarms: Record) -> None:
+    async def _refused(self, error: RingfenceError, *alarms: Row) -> None:
         """Record a refusal, then answer it and close."""
         decision = Decision.deny(error.code, error.message, where=error.where, fix=error.hint)
         if not self.recorded:

@@ -2,14 +2,14 @@
 
 import asyncio
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Protocol
 
-from ringfence.audit.record import EventName, Record
+from ringfence.audit.record import EventName
 from ringfence.chain.errors import Refused
 from ringfence.chain.words import Json
 from ringfence.gateway.authority import Authority
-from ringfence.gateway.messages import Route
+from ringfence.gateway.messages import Route, Row
 from ringfence.gateway.redact import Needles
 from ringfence.gateway.swap import needles_of
 from ringfence.policy.decide import decide_closed
@@ -33,12 +33,16 @@ class Step:
     clock: Clock
     placeholders: Needles = field(init=False)
     values: Needles = field(init=False)
+    _same: Row = field(init=False)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     server: asyncio.Server | None = None
     expiry: asyncio.TimerHandle | None = None
     closed: bool = False
+    crowded: bool = False  # a connection was turned away and that is on the record
 
     def __post_init__(self) -> None:
+        run, step, agent = self.route.run, self.route.step, self.route.agent
+        self._same = {"v": 1, "actor": "broker", "run": run, "step": step, "agent": agent}
         self.placeholders = needles_of(self.route.leases)
         self.values = Needles((lease.name, lease.value.reveal()) for lease in self.route.leases)
 
@@ -60,23 +64,19 @@ class Step:
         subject: str,
         decision: Decision | None = None,
         detail: dict[str, Json] | None = None,
-    ) -> Record:
-        """Build a record of this step."""
-        where = decision.where if decision is not None else None
-        return Record(
-            time=self.clock(),
-            event=event,
-            actor="broker",
-            run=self.route.run,
-            step=self.route.step,
-            agent=self.route.agent,
-            rule=decision.rule if decision is not None else None,
-            decision=decision.verdict.value if decision is not None else None,
-            reason=decision.reason if decision is not None else None,
-            where=str(where) if where is not None else None,
-            subject=subject,
-            detail=detail or {},
-        )
+    ) -> Row:
+        """Build a record of this step, as it crosses the control socket."""
+        time = self.clock().astimezone(UTC).isoformat(timespec="microseconds")
+        row: Row = {**self._same, "time": time, "event": event, "subject": subject}
+        if decision is not None:
+            row["rule"] = decision.rule
+            row["decision"] = decision.verdict
+            row["reason"] = decision.reason
+            if decision.where is not None:
+                row["where"] = str(decision.where)
+        if detail:
+            row["detail"] = detail
+        return row
 
 
 def refuse(decision: Decision) -> Refused:

@@ -32,11 +32,11 @@ class Misplaced(Exception):  # noqa: N818 - names what was found, as the refusal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Swapped:
-    """Headers ready for the wire, the leases that were used, and the headers left alone."""
+    """Headers ready for the wire, the leases that were used, and what was left alone."""
 
     headers: Headers
     used: tuple[LiveLease, ...]
-    kept: Headers  # those that no secret was put into
+    kept: bytes  # the lines that no secret was put into
 
 
 def needles_of(leases: Sequence[LiveLease]) -> Needles:
@@ -55,16 +55,17 @@ def swap(headers: Headers, host: Host, leases: Sequence[LiveLease], needles: Nee
     Raises Misplaced for a placeholder in another header, another host's, or used twice.
     """
     if not needles:
-        return Swapped(headers=headers, used=(), kept=headers)
+        everything = "\n".join([f"{name}: {value}" for name, value in headers])
+        return Swapped(headers=headers, used=(), kept=everything.encode("latin-1"))
     out: list[tuple[str, str]] = []
     used: list[LiveLease] = []
-    kept: list[tuple[str, str]] = []
-    slots = {lease.header for lease in leases}
+    lines: list[str] = []
+    slots = [lease.header for lease in leases]
     for item in headers:
         name, value = item
         fresh, lease = _slot(name, value, host, leases) if name in slots else (value, None)
         if lease is None:
-            kept.append(item)
+            lines.append(f"{name}: {value}")
             out.append(item)
             continue
         if lease in used or any(key == name for key, _ in out):
@@ -72,13 +73,13 @@ def swap(headers: Headers, host: Host, leases: Sequence[LiveLease], needles: Nee
         used.append(lease)
         out.append((name, fresh))
     # All at once: one by one only to name the one.
-    lines = [f"{name}: {value}" for name, value in kept]
-    if needles.hit("\n".join(lines).encode("latin-1")):
+    kept = "\n".join(lines).encode("latin-1")
+    if needles.hit(kept):
         for line in lines:
             found = needles.find(line.encode("latin-1"))
             if found is not None:
                 raise Misplaced(found, f"header {line.partition(':')[0]}")
-    return Swapped(headers=tuple(out), used=tuple(used), kept=tuple(kept))
+    return Swapped(headers=tuple(out), used=tuple(used), kept=kept)
 
 
 def _slot(

@@ -10,10 +10,11 @@ import asyncio
 import secrets
 from dataclasses import dataclass, field, replace
 
-from ringfence.audit.record import EventName, Record
+from ringfence.audit.record import EventName
 from ringfence.chain.errors import Refused
 from ringfence.chain.words import Json
 from ringfence.gateway.dial import dial, own_addresses
+from ringfence.gateway.messages import Row
 from ringfence.gateway.step import Step, require
 from ringfence.gateway.upstream import Origin, Services
 from ringfence.gateway.wire import Wire, WireError
@@ -48,7 +49,7 @@ class Tunnel:
 
     def _record(
         self, event: EventName, detail: dict[str, Json], decision: Decision | None = None
-    ) -> Record:
+    ) -> Row:
         return self.step.record(
             event,
             subject=f"CONNECT {self.origin}",
@@ -102,7 +103,7 @@ class Tunnel:
             }
             if error:
                 detail["error"] = error
-            self.services.journal.later([self._record(EventName.EGRESS_RESULT, detail)])
+            self.services.journal.later(self._record(EventName.EGRESS_RESULT, detail))
 
     async def _carry(self, far: Wire) -> None:
         async def up() -> None:

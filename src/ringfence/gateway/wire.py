@@ -18,7 +18,7 @@ import re
 import select
 import ssl
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 
 _PIECE = 65_536
 _HIGH = 131_072  # more than any head, line or hello that is waited for
@@ -71,8 +71,7 @@ class Wire(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - tells mypy what TCP gives
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # what a stream socket gives
         if self._opened is not None:
             opened, self._opened = self._opened, None
             opened(self)
@@ -246,6 +245,8 @@ class Wire(asyncio.BufferedProtocol):
         """
         if not self._buffer and not await self._fill():
             return b""
+        if (at := self._buffer.find(b"\r\n\r\n", 0, limit)) >= 0:
+            return self._cut(at + 4)
         self._head_due = self._loop.time() + seconds
         try:
             return await self._until(b"\r\n\r\n", limit)

@@ -217,13 +217,13 @@ def _request(effect: NetEffect) -> tuple[Match | None, Path | None]:
         pairs = parameters(path.query)
     except ValueError as error:
         return _deny("path-refused", str(error)), None
-    if effect.method_override or overrides_method((), pairs):
+    if effect.method_override or any(_is_override(name) for name, _ in pairs):
         return _deny("method-override", "the request names a second method"), None
     return None, path
 
 
 def _covers_host(rule: NetworkRule, effect: NetEffect, host: Host) -> bool:
-    return rule.scheme == effect.scheme and rule.port == effect.port and match_host(rule.host, host)
+    return rule.port == effect.port and rule.scheme == effect.scheme and match_host(rule.host, host)
 
 
 def _narrow(rule: NetworkRule) -> bool:
