@@ -75,9 +75,10 @@ class Printer:
 
     def _error(self, message: dict[str, Json]) -> None:
         place = f" at {message['where']}" if message.get("where") else ""
-        click.echo(f"error: {message.get('code')}: {message.get('message')}{place}", err=True)
+        text = f"error: {message.get('code')}: {message.get('message')}{place}"
+        click.echo(plain(text), err=True)
         if message.get("hint"):
-            click.echo(f"hint: {message['hint']}", err=True)
+            click.echo(plain(f"hint: {message['hint']}"), err=True)
 
     def _say(self, agent: str, text: str, style: str = "") -> None:
         seconds = time.monotonic() - self._begin
