@@ -33,10 +33,17 @@ class Person:
     home: Path
     work: Path
 
+    @property
+    def data(self) -> Path:
+        """The data directory."""
+        return self.home / "data"
+
     def command(self, *args: str) -> list[str]:
         """Give the argv of a call."""
-        data = str(self.home / "data")
-        return [sys.executable, "-m", "ringfence.apps.cli", "--data-dir", data, *args]
+        return [
+            *(sys.executable, "-m", "ringfence.apps.cli"),
+            *("--data-dir", str(self.data), *args),
+        ]
 
     def __call__(self, *args: str, stdin: str = "", env: Mapping[str, str] | None = None) -> Done:
         """Run one command to its end."""
