@@ -6,10 +6,17 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from ringfence.apps.settings import DataDir, open_data_dir
+from ringfence.control.reviews import Review, ReviewKind
+from ringfence.sandbox.held import change_to_json
+from ringfence.sandbox.workspace import changes
+from ringfence.store.state import StateStore
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,10 +40,17 @@ class Person:
     home: Path
     work: Path
 
+    @property
+    def data(self) -> Path:
+        """The data directory."""
+        return self.home / "data"
+
     def command(self, *args: str) -> list[str]:
         """Give the argv of a call."""
-        data = str(self.home / "data")
-        return [sys.executable, "-m", "ringfence.apps.cli", "--data-dir", data, *args]
+        return [
+            *(sys.executable, "-m", "ringfence.apps.cli"),
+            *("--data-dir", str(self.data), *args),
+        ]
 
     def __call__(self, *args: str, stdin: str = "", env: Mapping[str, str] | None = None) -> Done:
         """Run one command to its end."""
@@ -89,3 +103,45 @@ def person(tmp_path: Path) -> Person:
 def agent() -> Callable[..., dict[str, object]]:
     """The maker of script agents."""
     return script
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """A merge that waits for a person: a workspace, and a layer as a box leaves it."""
+
+    data: DataDir
+    tree: Path
+    upper: Path
+
+    def ask(self, *, expires: timedelta = timedelta(days=1), review: str = "v1") -> Review:
+        """Store the question about everything that differs, as a run does."""
+        now = datetime.now(UTC)
+        files = [change_to_json(c) for c in changes(self.tree, self.upper.parent)]
+        asked = Review(
+            id=review,
+            run="r1",
+            agent="writer",
+            kind=ReviewKind.MERGE,
+            title="writer wants to change files",
+            subject={
+                "directory": str(self.tree),
+                "layer": str(self.upper.parent),
+                "files": [*files],
+            },
+            requested_by="agent:r1/writer",
+            created=now,
+            expires=now + expires,
+        )
+        store = StateStore(self.data.state)
+        store.add_review(asked)
+        store.close()
+        return asked
+
+
+@pytest.fixture
+def held(person: Person) -> Held:
+    """A workspace and an empty layer of the same person."""
+    tree, upper = person.work / "tree", person.home / "layer" / "upper"
+    tree.mkdir()
+    upper.mkdir(parents=True)
+    return Held(data=open_data_dir(str(person.data)), tree=tree, upper=upper)

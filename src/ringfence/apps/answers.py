@@ -104,6 +104,8 @@ def _changed_files(review: Review) -> tuple[list[Part], bool]:
             content = read_change(layer, change, limit=MAX_SHOWN_BYTES)
         except (RingfenceError, OSError, ValueError):
             content, changed = b"", True
+        if change.kind == "file" and sha256(content).hexdigest() != change.sha256:
+            changed = True
         note = change.kind if change.target is None else f"link to {change.target}"
         parts.append(_part(change.path, f"{note}, mode {change.mode:o}", content))
     return parts, changed
@@ -154,6 +156,7 @@ def answer(data: DataDir, review: str, *, actor: str, approve: bool, reason: str
 def _merge(audit: AuditLog, review: Review, decision: Decision, actor: str) -> None:
     directory = Path(str(review.subject.get("directory")))
     layer = Path(str(review.subject.get("layer")))
+    failed: list[RingfenceError] = []
     for item in _objects(review.subject.get("files")):
         change = change_from_json(item)
         _record(
@@ -161,7 +164,19 @@ def _merge(audit: AuditLog, review: Review, decision: Decision, actor: str) -> N
             reason=f"approved in {review.id}",
             subject=change.path, digest=change.sha256,
         )  # fmt: skip
-        apply(directory, change, layer)
+        try:
+            apply(directory, change, layer)
+        except RingfenceError as error:
+            # One conflict does not take the other approved files away; the record says which.
+            failed.append(error)
+            dropped = Decision.deny(error.code, error.message, fix=error.hint)
+            _record(
+                audit, EventName.MERGE_DROP, review, dropped, actor=actor,
+                reason=f"approved in {review.id}",
+                subject=change.path, digest=change.sha256,
+            )  # fmt: skip
+    if failed:
+        raise failed[0]
 
 
 def _drop(audit: AuditLog, review: Review, actor: str) -> None:

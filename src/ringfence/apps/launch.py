@@ -3,7 +3,7 @@
 Invariants:
 1. The chain is read once; its exact bytes are kept in the run's directory and their digest is in
    the run's row and in the audit, so a resume can never run another chain.
-2. The runner gets no environment of ours but a path and a locale.
+2. The runner gets no environment of ours but a path, a locale and where the passphrase lies.
 3. What the runner prints is data: lines of JSON with text that is already made harmless.
 """
 
@@ -81,7 +81,13 @@ def create_run(
     data: DataDir, loaded: Loaded, *, starter: str, variables: Mapping[str, str],
     settings: Mapping[str, Json], file: str,
 ) -> RunRow:  # fmt: skip
-    """Store a new run with a snapshot of its chain."""
+    """Store a new run with a snapshot of its chain.
+
+    Raises Refused, before anything is stored, when the keys its record needs are not to be had.
+    """
+    from ringfence.apps.opening import open_keys  # noqa: PLC0415 - while the runner loads
+
+    open_keys(data)
     now = datetime.now(UTC)
     row = RunRow(
         id=new_run_id(now),

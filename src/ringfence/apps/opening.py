@@ -1,16 +1,19 @@
 """Opening the stores of a data directory: the one place that knows which store lies where.
 
 Invariants:
-1. Keys and the audit log are made on first use and never again: a missing key beside existing
-   data is a refusal, because a new key would hide what happened.
+1. Keys and the audit log are made on first use, together, by one process at a time, and never
+   again: a missing key or log beside what is there is a refusal, because a new one would hide
+   what happened.
 2. Which key protects the vault is the operator's choice once: a file, or a passphrase that is
    read from the file ``$RINGFENCE_PASSPHRASE_FILE`` names.
+3. Reading the audit log takes its public key alone: no vault, no passphrase, nothing is written.
 """
 
+import fcntl
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +23,15 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from ringfence.apps.settings import DataDir
 from ringfence.chain.errors import InputError, Refused
 from ringfence.store.audit_log import SqliteAuditLog
-from ringfence.store.keys import Keys, create_audit_key, create_vault_key, load_keys
+from ringfence.store.audit_reader import AuditReader
+from ringfence.store.keys import (
+    AUDIT_KEY,
+    VAULT_KEY,
+    Keys,
+    create_keys,
+    load_audit_public,
+    load_keys,
+)
 from ringfence.store.secrets import SecretStore
 
 if TYPE_CHECKING:
@@ -30,17 +41,38 @@ PASSPHRASE_FILE = "RINGFENCE_PASSPHRASE_FILE"
 
 
 def open_keys(data: DataDir) -> Keys:
-    """Load both keys, making them in a data directory that holds nothing yet."""
+    """Load both keys, making them and the audit log in a data directory that has none of them.
+
+    Raises Refused for a missing, exposed or wrong key, Unavailable when the disk fails.
+    """
     passphrase = _passphrase()
-    if not any(path.exists() for path in (data.audit, data.secrets)):
-        for create in (
-            lambda: create_vault_key(data.root, passphrase=passphrase),
-            lambda: create_audit_key(data.root),
-        ):
-            # Another process may be making the same key right now; what counts is what is loaded.
-            with suppress(Refused):
-                create()
+    if not _in_use(data):
+        _begin(data, passphrase)
     return load_keys(data.root, passphrase=passphrase)
+
+
+def _in_use(data: DataDir) -> bool:
+    with _locked(data, fcntl.LOCK_SH):
+        keys = (data.root / VAULT_KEY, data.root / AUDIT_KEY)
+        return any(path.exists() for path in (data.audit, data.secrets, *keys))
+
+
+def _begin(data: DataDir, passphrase: bytes | None) -> None:
+    with _locked(data, fcntl.LOCK_EX):
+        # Whoever was second in the queue finds everything made.
+        if not any((data.root / name).exists() for name in (VAULT_KEY, AUDIT_KEY)):
+            keys = create_keys(data.root, passphrase=passphrase)
+            SqliteAuditLog(data.audit, keys.signer, create=True).close()
+
+
+@contextmanager
+def _locked(data: DataDir, lock: int) -> Iterator[None]:
+    folder = os.open(data.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(folder, lock)
+        yield
+    finally:
+        os.close(folder)
 
 
 def _passphrase() -> bytes | None:
@@ -63,10 +95,20 @@ def _passphrase() -> bytes | None:
 
 @contextmanager
 def open_audit(data: DataDir) -> Iterator[SqliteAuditLog]:
-    """Open the audit log for appending and reading."""
+    """Open the audit log for appending and reading. Raises Unavailable when it has gone."""
     keys = open_keys(data)
-    with closing(SqliteAuditLog(data.audit, keys.signer, create=True)) as log:
+    with closing(SqliteAuditLog(data.audit, keys.signer)) as log:
         yield log
+
+
+def read_audit(data: DataDir) -> AuditReader:
+    """Give the audit log for reading; in a directory never used, a new and empty one.
+
+    Raises Refused for a missing public key, Unavailable when the log is read and cannot be.
+    """
+    if not _in_use(data):
+        open_keys(data)
+    return AuditReader(data.audit, load_audit_public(data.root))
 
 
 @contextmanager

@@ -5,10 +5,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ringfence.apps.opening import open_audit
+from ringfence.apps.opening import read_audit
 from ringfence.apps.report.page import write_report
 from ringfence.apps.settings import DataDir
 from ringfence.audit.record import EventName, Record
+from ringfence.audit.verify import Entry
+from ringfence.chain.errors import Unavailable
 from ringfence.control.reading import read_run
 from ringfence.control.view import RunView, Verification
 
@@ -28,18 +30,29 @@ def load_view(data: DataDir, run: str, *, most: int | None = None) -> RunView:
     """Read the records of a run and build its view.
 
     The whole log is verified on the way, unless it holds more than ``most`` records: then the view
-    says that it was not checked.
+    says that it was not checked. Raises Unavailable when a record is not one of ours any more.
     """
-    with open_audit(data) as log:
-        entries = [(e.position, record_of(e.data)) for e in log.read(run=run)]
-        last = max((position for position, _ in entries), default=0)
-        if most is not None and last >= most:
-            return read_run(run, entries)
-        checked = log.verify()
+    log = read_audit(data)
+    entries = [(entry.position, _record(entry)) for entry in log.read(run=run)]
+    last = max((position for position, _ in entries), default=0)
+    if most is not None and last >= most:
+        return read_run(run, entries)
+    checked = log.verify()
     verification = Verification(
         ok=checked.ok, size=checked.size, first_bad=checked.first_bad, reason=checked.reason
     )
     return read_run(run, entries, verification=verification)
+
+
+def _record(entry: Entry) -> Record:
+    try:
+        return record_of(entry.data)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise Unavailable(
+            "audit-broken",
+            f"the record at position {entry.position} cannot be read",
+            hint="ringfence audit verify",
+        ) from error
 
 
 def write_html(data: DataDir, run: str, view: RunView) -> Path:

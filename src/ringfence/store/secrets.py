@@ -88,7 +88,7 @@ class SecretStore:
         Raises InputError for a bad name or size (never quoting either), Refused when the root key
         is worn out, Unavailable.
         """
-        _check_name(name)
+        check_name(name)
         if not 1 <= len(value) <= MAX_PLAINTEXT_BYTES:
             raise InputError(
                 "secret-size",
@@ -177,7 +177,7 @@ class SecretStore:
         )  # fmt: skip
 
     def _known(self, name: str) -> sqlite3.Row:
-        _check_name(name)
+        check_name(name)
         with failing(self._path):
             row = self._row(name)
         if row is None:
@@ -225,7 +225,8 @@ class SecretStore:
         )
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
+    """Refuse what cannot be a secret's name. Raises InputError."""
     # The name is not quoted: people paste the value where the name belongs.
     if NAME.fullmatch(name) is None:
         raise InputError(

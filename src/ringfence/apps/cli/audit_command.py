@@ -4,11 +4,13 @@ import json
 
 import click
 
-from ringfence.apps.opening import open_audit
+from ringfence.apps.opening import read_audit
 from ringfence.apps.settings import open_data_dir
 from ringfence.audit.record import EventName
 from ringfence.audit.show import line
+from ringfence.audit.verify import Entry
 from ringfence.chain.errors import Unavailable
+from ringfence.chain.words import Json
 
 
 @click.group("audit")
@@ -32,17 +34,23 @@ def show(
 ) -> int:
     """Show records, oldest first."""
     shown = 0
-    with open_audit(open_data_dir(data_dir)) as log:
-        for entry in log.read(run=run, event=EventName(event) if event else None):
-            body = json.loads(entry.data)
-            if denied and body.get("decision") not in {"deny", "ask"}:
-                continue
-            shown += 1
-            if as_json:
-                click.echo(json.dumps({"position": entry.position, **body}))
-            else:
-                click.echo(line(entry))
+    log = read_audit(open_data_dir(data_dir))
+    for entry in log.read(run=run, event=EventName(event) if event else None):
+        body = _body(entry)
+        # A record that cannot be read may have been a denial: it is never left out.
+        if denied and body.get("decision") not in {"deny", "ask"} and "unreadable" not in body:
+            continue
+        shown += 1
+        click.echo(json.dumps({"position": entry.position, **body}) if as_json else line(entry))
     return 0 if shown else 3
+
+
+def _body(entry: Entry) -> dict[str, Json]:
+    try:
+        body = json.loads(entry.data)
+    except (ValueError, RecursionError):
+        body = None
+    return body if isinstance(body, dict) else {"unreadable": len(entry.data)}
 
 
 @command.command("verify")
@@ -50,8 +58,7 @@ def show(
 @click.pass_obj
 def verify(data_dir: str | None, *, as_json: bool) -> int:
     """Check every record against the signed tree; names the first bad position."""
-    with open_audit(open_data_dir(data_dir)) as log:
-        result = log.verify()
+    result = read_audit(open_data_dir(data_dir)).verify()
     if as_json:
         click.echo(
             json.dumps(

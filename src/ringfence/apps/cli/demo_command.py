@@ -19,14 +19,15 @@ def command(*, attack: str | None, keep: str | None, as_json: bool) -> int:
     from ringfence.apps.replay.demo import demo  # noqa: PLC0415 - servers and puppet only here
     from ringfence.apps.replay.scenarios import SCENARIOS, run_scenario  # noqa: PLC0415 - same
 
-    directory = Path(keep) if keep else Path(tempfile.mkdtemp(prefix="ringfence-demo-"))
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if attack is None:
-        return demo(lambda text: click.echo(text, err=not as_json), directory, json=as_json)
-    if attack.lower() not in SCENARIOS:
+    if attack is not None and attack.lower() not in SCENARIOS:
         raise InputError(
             "unknown-attack", f"no attack {attack!r}", hint=f"one of {', '.join(sorted(SCENARIOS))}"
         )
+    directory = Path(keep) if keep else Path(tempfile.mkdtemp(prefix="ringfence-demo-"))
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if attack is None:
+        # With --json the one line is the result, and results go to standard output.
+        return demo(lambda text: click.echo(text, err=not as_json), directory, json=as_json)
     with reserved() as addresses:
         result = run_scenario(attack.lower(), directory, addresses)
     if as_json:

@@ -19,24 +19,27 @@ from ringfence.chain.grammar import VARIABLE
 if TYPE_CHECKING:
     from ringfence.chain.words import Json
 
-VARIABLE_USE = re.compile(rf"\{{{VARIABLE}\}}")
+VARIABLE_USE = re.compile(rf"\{{{VARIABLE}\}}|\{{\{{{VARIABLE}\}}\}}")
 
 
 def chain_of_one(
     argv: tuple[str, ...], hosts: tuple[str, ...], *, merge: str, terminal: bool
 ) -> bytes:
     """Write the chain file that says what the command line says."""
+    # An argument that looks like a variable goes through one: values are never expanded again.
+    looks = {f"ARG{i}": part for i, part in enumerate(argv) if VARIABLE_USE.fullmatch(part)}
     agent: dict[str, Json] = {
         "name": "command",
         "type": "cli" if terminal else "script",
-        "run": [VARIABLE_USE.sub(r"{\g<0>}", part) for part in argv],
+        "run": [f"{{ARG{i}}}" if f"ARG{i}" in looks else part for i, part in enumerate(argv)],
         "triggers": ["chain:start"],
         "emits": ["chain:complete"],
         "workspace": {"type": "local", "directory": "."},
         "merge": merge,
         "network": list(hosts),
     }
-    return json.dumps({"name": "exec", "agents": [agent]}, indent=1).encode()
+    chain = {"name": "exec", "variables": looks, "agents": [agent]}
+    return json.dumps(chain, indent=1).encode()
 
 
 @click.command("exec", context_settings={"ignore_unknown_options": True})
@@ -60,8 +63,14 @@ def command(
 
     The exit code is the command's own; 4 when the box was refused.
     """
-    if "/" not in argv[0] and shutil.which(argv[0]) is None:
-        raise InputError("unknown-command", f"no command {argv[0]!r} on PATH", hint="check PATH")
+    if "/" not in argv[0]:
+        program = shutil.which(argv[0])
+        if program is None:
+            raise InputError(
+                "unknown-command", f"no command {argv[0]!r} on PATH", hint="check PATH"
+            )
+        if VARIABLE_USE.fullmatch(argv[0]):
+            argv = (program, *argv[1:])
     file = str(Path.cwd() / "(ringfence exec)")
     data_bytes = chain_of_one(argv, hosts, merge=merge, terminal=terminal)
     chain = load(data_bytes, file=file, variables={})

@@ -55,34 +55,37 @@ def command(
 
 
 def _print(plan: RunPlan) -> None:
-    click.echo(f"agent {plan.agent}: backend {plan.backend}, level {plan.level}")
-    click.echo(f"  digest   {plan.digest}")
-    click.echo(f"  command  {plain(' '.join(plan.argv))}")
+    _say(f"agent {plan.agent}: backend {plan.backend}, level {plan.level}")
+    _say(f"  digest   {plan.digest}")
+    _say(f"  command  {' '.join(plan.argv)}")
     terminal = " (terminal)" if plan.terminal else ""
-    click.echo(f"  cwd      {plan.cwd}{terminal}")
+    _say(f"  cwd      {plan.cwd}{terminal}")
     if plan.workspace is None:
-        click.echo("  work     empty, thrown away")
+        _say("  work     empty, thrown away")
     else:
-        click.echo(
-            f"  work     {plan.workspace.directory} ({plan.workspace.access}, copy-on-write)"
-        )
+        _say(f"  work     {plan.workspace.directory} ({plan.workspace.access}, copy-on-write)")
     for route in plan.routes:
         methods = ",".join(route.methods) or "any method"
         paths = ",".join(route.paths) or "any path"
-        click.echo(
+        _say(
             f"  network  {route.action} {route.scheme}://{route.host}:{route.port}"
             f" {methods} {paths}  [{route.rule}]"
         )
     if not plan.routes:
-        click.echo("  network  none")
-    click.echo(f"  secrets  {', '.join(plan.secrets) or 'none'}")
-    click.echo(f"  env      {' '.join(v.name for v in plan.env)}")
+        _say("  network  none")
+    _say(f"  secrets  {', '.join(plan.secrets) or 'none'}")
+    _say(f"  env      {' '.join(v.name for v in plan.env)}")
     limits = plan.limits
-    click.echo(
+    _say(
         f"  limits   memory {limits.memory_bytes // 1024**2} MB, {limits.processes} processes,"
         f" {limits.cpu_seconds} s CPU, {limits.wall_seconds} s, output {limits.output_bytes} bytes"
     )
     for mount in plan.mounts:
         source = f" <- {mount.source}" if mount.source else ""
-        click.echo(f"  mount    {mount.kind.value} {mount.target}{source}  [{mount.rule}]")
-    click.echo()
+        _say(f"  mount    {mount.kind.value} {mount.target}{source}  [{mount.rule}]")
+    _say("")
+
+
+def _say(text: str) -> None:
+    # Paths and arguments come from files that somebody else may have written.
+    click.echo(plain(text))

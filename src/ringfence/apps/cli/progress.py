@@ -11,7 +11,7 @@ from ringfence.apps.runview import load_view, write_html
 from ringfence.apps.settings import DataDir
 from ringfence.chain.show import plain
 from ringfence.chain.words import Json
-from ringfence.control.runs import RunRow, exit_code
+from ringfence.control.runs import RunRow, RunStatus, exit_code
 from ringfence.control.tables import run_tables
 from ringfence.store.state import StateStore
 
@@ -71,13 +71,16 @@ class Printer:
         if message.get("reason"):
             text += f": {message['reason']}"
         self.hint = str(message.get("hint") or "")
+        if status == "failed":
+            self.refused = message.get("refused") is True
         self._say(agent, text, status)
 
     def _error(self, message: dict[str, Json]) -> None:
         place = f" at {message['where']}" if message.get("where") else ""
-        click.echo(f"error: {message.get('code')}: {message.get('message')}{place}", err=True)
+        text = f"error: {message.get('code')}: {message.get('message')}{place}"
+        click.echo(plain(text), err=True)
         if message.get("hint"):
-            click.echo(f"hint: {message['hint']}", err=True)
+            click.echo(plain(f"hint: {message['hint']}"), err=True)
 
     def _say(self, agent: str, text: str, style: str = "") -> None:
         seconds = time.monotonic() - self._begin
@@ -93,7 +96,8 @@ def finish(data: DataDir, row: RunRow, printer: Printer, *, as_json: bool) -> in
         reviews = state.reviews(run=row.id, pending=True)
     finally:
         state.close()
-    code = exit_code(row.status, open_reviews=len(reviews), refused=printer.refused)
+    refused = printer.refused and row.status is RunStatus.FAILED
+    code = exit_code(row.status, open_reviews=len(reviews), refused=refused)
     view = load_view(data, row.id, most=VERIFIED_RECORDS)
     report = write_html(data, row.id, view)
     if as_json:

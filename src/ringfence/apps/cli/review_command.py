@@ -85,8 +85,9 @@ def _print(shown: Shown) -> None:
         click.echo(f"issue     {plain(issue)}")
     for part in shown.parts:
         click.echo()
-        click.echo(f"--- {plain(part.name)} ({part.note})")
-        for line in part.text.splitlines():
+        click.echo(f"--- {plain(part.name)} ({plain(part.note)})")
+        # Only a line feed ends a line here: what else moves a cursor is shown, not obeyed.
+        for line in part.text.split("\n"):
             click.echo(f"  {plain(line)}")
     if shown.changed:
         click.echo()

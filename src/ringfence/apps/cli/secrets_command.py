@@ -11,8 +11,8 @@ from ringfence.apps.opening import open_audit, open_secrets
 from ringfence.apps.settings import open_data_dir, person
 from ringfence.audit.record import EventName, Record
 from ringfence.chain.errors import InputError
-
-MAX_SECRET_BYTES = 64 * 1024
+from ringfence.checks.output.encodings import LONGEST_VALUE, forms
+from ringfence.store.secrets import check_name
 
 
 @click.group("secrets")
@@ -26,8 +26,11 @@ def command() -> None:
 @click.pass_obj
 def set_secret(data_dir: str | None, name: str, *, from_stdin: bool) -> int:
     """Store a new version of secret NAME. The value is asked for, never an argument."""
+    # A value given where the name belongs must not get as far as the audit log.
+    check_name(name)
     if from_stdin:
-        value = sys.stdin.buffer.read(MAX_SECRET_BYTES + 1)
+        # Longer than any value by more than the line end that is taken off, so none is cut.
+        value = sys.stdin.buffer.read(LONGEST_VALUE + len(b"\r\n") + 1)
         value = value.removesuffix(b"\n").removesuffix(b"\r")
     else:
         if not sys.stdin.isatty():
@@ -37,10 +40,8 @@ def set_secret(data_dir: str | None, name: str, *, from_stdin: bool) -> int:
         value = str(click.prompt(f"value of {name}", hide_input=True, err=True)).encode()
     if not value:
         raise InputError("empty-secret", f"the value of {name} is empty", hint="give a value")
-    if len(value) > MAX_SECRET_BYTES:
-        raise InputError(
-            "secret-too-long", f"the value is over {MAX_SECRET_BYTES} bytes", hint="store a file"
-        )
+    # A value that cannot be found again in outputs would make every run with this vault fail.
+    forms(value)
     data = open_data_dir(data_dir)
     now = datetime.now(UTC)
     actor = person()

@@ -70,21 +70,23 @@ def _give_up(data: DataDir, run: str, error: RingfenceError) -> None:
     if isinstance(error, Unavailable):
         return
     event = EventName.ISOLATION_REFUSE if isinstance(error, Refused) else EventName.CONFIG_REJECT
-    with open_audit(data) as audit:
-        audit.append(
-            [
-                Record(
-                    time=datetime.now(UTC),
-                    event=event,
-                    actor="engine",
-                    run=run,
-                    rule=error.code,
-                    decision=Verdict.DENY.value,
-                    reason=error.message,
-                    where=where,
-                )
-            ]
-        )
+    record = Record(
+        time=datetime.now(UTC),
+        event=event,
+        actor="engine",
+        run=run,
+        rule=error.code,
+        decision=Verdict.DENY.value,
+        reason=error.message,
+        where=where,
+    )
+    try:
+        with open_audit(data) as audit:
+            audit.append([record])
+    except RingfenceError as unrecorded:
+        # Without a record the run does not change: it stays where it was, to be resumed.
+        tell("error", code=unrecorded.code, message=unrecorded.message, hint=unrecorded.hint)
+        return
     state = StateStore(data.state)
     try:
         state.set_status(

@@ -129,7 +129,8 @@ class StepRunner:
         if isinstance(error, Refused | InputError):
             self._world.record(event, agent=agent.name, attempt=attempt, decision=decision)
         tell("step", agent=agent.name, attempt=attempt, status="failed", ms=0,
-             reason=f"{error.code}: {error.message}", hint=error.hint)  # fmt: skip
+             reason=f"{error.code}: {error.message}", hint=error.hint,
+             refused=isinstance(error, Refused))  # fmt: skip
 
     def _attempt(self, agent: Agent, attempt: int) -> Collected:
         world = self._world
