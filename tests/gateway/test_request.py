@@ -145,8 +145,8 @@ CODINGS = {
 @pytest.mark.parametrize("chunked", [True, False])
 @pytest.mark.parametrize("name", CODINGS)
 def test_a_compressed_body_does_not_carry_a_placeholder_out(
-    world: Any, start_upstream: Make, rule: Make, use: Make, lease: Make, placeholder: str,
-    *, name: str, chunked: bool,
+    world: Any, start_upstream: Make, rule: Make, use: Make, lease: Make, *,
+    placeholder: str, name: str, chunked: bool,
 ) -> None:  # fmt: skip
     """Refused where the step holds a lease; the same request without one shows what would leave."""
     upstream = start_upstream("cloud.test")

@@ -1,6 +1,7 @@
 """What the broker holds for one open step, and how it looks at requests of that step."""
 
 import asyncio
+import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
@@ -74,8 +75,14 @@ class Step:
             row["reason"] = decision.reason
             if decision.where is not None:
                 row["where"] = str(decision.where)
-        if detail:
-            row["detail"] = detail
+        more: dict[str, Json] = dict(detail or {})
+        if decision is not None and decision.fix:
+            more["fix"] = decision.fix
+        if event is EventName.EGRESS_DENY:
+            # A refusal before the request was read whole has no number of its own yet.
+            more.setdefault("id", secrets.token_hex(8))
+        if more:
+            row["detail"] = more
         return row
 
 
