@@ -1,5 +1,6 @@
 """What an agent would get is known, or refused with the reason, before anything starts."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -123,9 +124,18 @@ def test_an_agent_nothing_can_run_is_refused_at_its_line(
 def test_a_client_may_come_from_the_person(tmp_path: Path) -> None:
     """A prompt alone runs when whoever starts the run says by what."""
     one = chain("type: cli, prompt: hi, emits: [chain:complete]")
-    check_agents(one, facts(tmp_path, client="claude"))
-    with pytest.raises(InputError):
+    with pytest.raises(InputError) as refusal:
         check_agents(one, facts(tmp_path))
+    assert refusal.value.code == "no-client"
+    program = tmp_path / "claude"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    installed = replace(facts(tmp_path, client="claude"), search=(str(tmp_path),))
+    check_agents(one, installed)
+    program.unlink()
+    with pytest.raises(InputError) as refusal:
+        check_agents(one, installed)
+    assert refusal.value.code == "command-not-found"
 
 
 def test_a_stronger_isolation_than_this_is_refused(tmp_path: Path) -> None:

@@ -42,13 +42,13 @@ def test_every_field_is_kept() -> None:
 def test_times_are_written_in_utc() -> None:
     """One moment has one spelling, whatever zone the caller thinks in."""
     elsewhere = TIME.astimezone(timezone(timedelta(hours=5)))
-    records = [Record(time=t, event=EventName.AUDIT_OPEN, actor="x") for t in (TIME, elsewhere)]
+    records = [Record(time=t, event=EventName.RUN_START, actor="x") for t in (TIME, elsewhere)]
     assert records[0].canonical() == records[1].canonical()
 
 
 def test_a_time_without_zone_is_refused() -> None:
     """A naive time would mean another moment on another host."""
-    record = Record(time=TIME.replace(tzinfo=None), event=EventName.AUDIT_OPEN, actor="x")
+    record = Record(time=TIME.replace(tzinfo=None), event=EventName.RUN_START, actor="x")
     with pytest.raises(ValueError, match="zone"):
         record.canonical()
 
@@ -56,7 +56,7 @@ def test_a_time_without_zone_is_refused() -> None:
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), "\ud800"])
 def test_what_json_cannot_say_is_refused(value: float | str) -> None:
     """NaN, infinity and lone surrogates have no canonical bytes."""
-    record = Record(time=TIME, event=EventName.AUDIT_OPEN, actor="x", detail={"v": value})
+    record = Record(time=TIME, event=EventName.RUN_START, actor="x", detail={"v": value})
     with pytest.raises(ValueError, match=r"JSON|surrogates"):
         record.canonical()
 

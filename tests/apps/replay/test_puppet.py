@@ -129,9 +129,19 @@ def test_it_says_into_its_output(tmp_path: Path) -> None:
 
 
 def test_it_reads_the_memory_of_another_process(tmp_path: Path) -> None:
-    """A value only in memory of the process that started it is found there."""
+    """A value that stands nowhere but in the memory of a process is found there."""
     value = "MEMO" + os.urandom(16).hex()
-    run(tmp_path, order("memory", process="{ppid}", grep="MEMO[0-9a-f]{32}"))
+    keep = "import sys; kept = sys.stdin.readline(); print('up', flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", keep], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdin is not None
+        assert holder.stdout is not None
+        holder.stdin.write(value + "\n")
+        holder.stdin.flush()
+        assert holder.stdout.readline() == "up\n"
+        run(tmp_path, order("memory", process=str(holder.pid), grep="MEMO[0-9a-f]{32}"))
+        holder.stdin.close()
     assert value in results(tmp_path)[0]
 
 
