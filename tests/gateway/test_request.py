@@ -1,4 +1,4 @@
-# ruff: noqa: E501 - the table of attacks reads better with one a line
+# ruff: noqa: E501, PLR0917 - the table of attacks reads better with one a line
 """What a body says is decided too: GraphQL operations, sizes, forms."""
 
 import gzip
@@ -154,7 +154,10 @@ def test_a_compressed_body_does_not_carry_a_placeholder_out(
     body = pack(placeholder.encode())
     lines = [line]
     if chunked:
-        body, lines = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body), [line, "Transfer-Encoding: chunked"]
+        body, lines = (
+            b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body),
+            [line, "Transfer-Encoding: chunked"],
+        )
     allowed = rule("cloud.test", upstream.port, methods=("POST",))
     upstream.box = world.open(allowed)
     assert b" 200 " in send(upstream, "POST", "/", body, *lines)

@@ -231,9 +231,7 @@ def _target(method: str, target: str) -> tuple[Form, str | None, str]:
     return Form.ABSOLUTE, f"{scheme.lower()}://{authority}", path
 
 
-def _host(
-    table: Table, authority: str | None, form: Form, minor: int
-) -> tuple[Host | None, int]:
+def _host(table: Table, authority: str | None, form: Form, minor: int) -> tuple[Host | None, int]:
     """Read Host and the target's authority; both have to say the same."""
     values = table.get("host", ())
     if len(values) > 1:
