@@ -65,8 +65,9 @@ async def dial(
 ) -> tuple[str, Wire]:
     """Connect to the first checked address that answers; give it with the connection.
 
-    ``idle`` is how long a read may wait later on. Raises Unavailable when none does, or when the
-    peer is not the address that was dialled.
+    ``idle`` is how long a read may wait later on.
+
+    Raises Unavailable when none does, or when the peer is not the address that was dialled.
     """
     loop = asyncio.get_running_loop()
     for address in addresses:

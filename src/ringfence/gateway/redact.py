@@ -88,7 +88,7 @@ class Needles:
             short.update(form[:size] for size in range(1, min(_HEAD, len(form))))
         self._beginnings = beginnings
         self._short = frozenset(short)
-        self._folded = frozenset(form.lower() for form in self.names)
+        self._folded = tuple({form.lower() for form in self._least})
 
     def __bool__(self) -> bool:
         return bool(self.names)
@@ -108,7 +108,10 @@ class Needles:
 
     def find_folded(self, data: bytes) -> bool:
         """Say whether lower-case data holds a needle but for its letter case."""
-        return any(form in data for form in self._folded)
+        for form in self._folded:  # noqa: SIM110 - as above
+            if form in data:
+                return True
+        return False
 
     def spans(self, data: bytes) -> list[tuple[int, int]]:
         """Give where needles are, overlapping ones joined, in order."""

@@ -192,17 +192,17 @@ async def _with_body(
     services: Services, client: Wire, incoming: Incoming, effect: NetEffect, *, wanted: bool
 ) -> NetEffect:
     """Read the body up to the buffer's size and complete the effect with what it says."""
-    head, most = incoming.head, services.limits.buffered_body_bytes
+    head, body, most = incoming.head, incoming.body, services.limits.buffered_body_bytes
     expect = head.first("expect").lower()
     if expect not in {"", "100-continue"}:
         raise Refused("request-malformed", "an unknown expectation")
-    if expect and not incoming.complete:
+    if expect and not body.ended():
         client.write(_CONTINUE)
     if head.framing.by is Delimiter.CHUNKED or head.framing.length <= most:
         pieces: list[bytes] = []
         size = 0
-        while not incoming.complete and size <= most:
-            pieces.append(await incoming.body.read())
+        while not body.ended() and size <= most:
+            pieces.append(await body.read())
             size += len(pieces[-1])
         incoming.read = b"".join(pieces)
     content_type = head.first("content-type")

@@ -49,9 +49,7 @@ _BASE62: Final = ALPHABETS[6]
 _RUN: Final = re.compile(rb"[A-Za-z0-9_-]{%d,}" % MIN_SHAPED)
 # Where a token may begin inside a run: its start, a known prefix, or just after an escape whose
 # letters would otherwise glue to it (%20, \n, \u000a).
-_START: Final = re.compile(
-    b"(?=%b)" % "|".join(re.escape(p) for p in (*PREFIXES, OWN_PREFIX)).encode()
-)
+_STARTS: Final = tuple(p.encode() for p in (*PREFIXES, OWN_PREFIX))
 _ESCAPE: Final = re.compile(rb"%[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|\\[A-Za-z]")
 
 
@@ -114,7 +112,13 @@ def _starts(data: bytes, begin: int, end: int) -> list[int]:
     starts = {begin}
     if begin and (escape := _ESCAPE.match(data, begin - 1)) is not None:
         starts.add(escape.end())
-    starts.update(match.start() for match in _START.finditer(data, lowest, end))
+    for (
+        prefix
+    ) in _STARTS:  # one plain search each: a pattern of all of them takes five times as long
+        at = data.find(prefix, lowest, end)
+        while at >= 0:
+            starts.add(at)
+            at = data.find(prefix, at + 1, end)
     return sorted(start for start in starts if lowest <= start <= end - MIN_SHAPED)
 
 
