@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ringfence.apps.settings import open_data_dir, person
+from ringfence.apps.settings import host_failed, open_data_dir, person
 from ringfence.chain.errors import InputError
 
 
@@ -40,3 +40,10 @@ def test_a_person_is_known_by_the_operating_system(monkeypatch: pytest.MonkeyPat
     assert person() == before
     assert before.startswith("user:")
     assert os.getuid() != 0 or before == "user:root"
+
+
+def test_a_failure_of_the_host_names_the_file() -> None:
+    """What the kernel said, and for what; without a name it still says something."""
+    missing = host_failed(FileNotFoundError(2, "No such file or directory", "/data/x"))
+    assert (missing.code, missing.message) == ("host-failed", "/data/x: No such file or directory")
+    assert host_failed(OSError()).message == "this host: OSError"

@@ -11,7 +11,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from ringfence.chain.errors import InputError
+from ringfence.chain.errors import InputError, Unavailable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +73,15 @@ def open_data_dir(given: str | None) -> DataDir:
             hint=f"chown and chmod 700 {root}",
         )
     return DataDir(root=root)
+
+
+def host_failed(error: OSError) -> Unavailable:
+    """Give the error for a file or a process the host did not let us have."""
+    return Unavailable(
+        "host-failed",
+        f"{error.filename or 'this host'}: {error.strerror or type(error).__name__}",
+        hint="check permissions and free space, then try again",
+    )
 
 
 def person() -> str:

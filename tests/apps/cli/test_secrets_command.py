@@ -1,5 +1,8 @@
 """``ringfence secrets``: values go in and are seen nowhere else."""
 
+import os
+import pty
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -94,3 +97,36 @@ def test_removing_takes_the_secret_away(person: Any) -> None:
     assert "unknown-secret" in again.err
     shown = person("audit", "show").out
     assert shown.count("secret.set") == shown.count("secret.remove") == 1
+
+
+def test_a_value_as_an_argument_is_refused_and_not_repeated(person: Any) -> None:
+    """Other users of the host see arguments; the refusal does not spread the value further."""
+    done = person("secrets", "set", "TOKEN", VALUE, "--json", stdin=VALUE)
+    assert done.code == 2
+    plain = person("secrets", "set", "TOKEN", VALUE)
+    assert "value-as-argument" in plain.err
+    assert VALUE not in done.out + done.err + plain.out + plain.err
+    assert person("secrets", "list").code == 3
+
+
+def test_at_a_terminal_the_value_is_asked_for_and_not_shown(person: Any) -> None:
+    """A terminal shows what is typed unless told not to; the prompt tells it."""
+    ours, theirs = pty.openpty()
+    command = ["setsid", "--ctty", "--wait", *person.command("secrets", "set", "TOKEN")]
+    shown = b""
+    with subprocess.Popen(
+        command, stdin=theirs, stdout=theirs, stderr=theirs, cwd=person.work
+    ) as process:
+        os.close(theirs)
+        while b"value of TOKEN" not in shown:
+            shown += os.read(ours, 4096)
+        os.write(ours, VALUE.encode() + b"\n")
+        try:
+            while part := os.read(ours, 4096):
+                shown += part
+        except OSError:
+            pass  # the other end of the terminal has gone
+        assert process.wait(timeout=30) == 0, shown
+    os.close(ours)
+    assert b"secret TOKEN version 1 stored" in shown
+    assert VALUE.encode() not in shown

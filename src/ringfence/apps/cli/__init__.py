@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from ringfence.apps.settings import host_failed
 from ringfence.chain.errors import InputError, InternalError, Refused, RingfenceError
 
 COMMANDS = {
@@ -88,6 +89,8 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(_report(error, as_json=as_json))
     except BrokenPipeError:
         sys.exit(1)
+    except OSError as error:
+        sys.exit(_report(host_failed(error), as_json=as_json))
     except Exception as error:  # noqa: BLE001 - whatever it is, a person gets one readable message
         sys.exit(_report(_unforeseen(error), as_json=as_json))
     sys.exit(code if isinstance(code, int) else 0)

@@ -22,10 +22,18 @@ def command() -> None:
 
 @command.command("set")
 @click.argument("name")
+@click.argument("more", nargs=-1, metavar="", type=click.UNPROCESSED)
 @click.option("--stdin", "from_stdin", is_flag=True, help="read the value from standard input")
 @click.pass_obj
-def set_secret(data_dir: str | None, name: str, *, from_stdin: bool) -> int:
+def set_secret(data_dir: str | None, name: str, more: tuple[str, ...], *, from_stdin: bool) -> int:
     """Store a new version of secret NAME. The value is asked for, never an argument."""
+    if more:
+        # A usage error would repeat what was typed, in front of whoever reads the log.
+        raise InputError(
+            "value-as-argument",
+            "the value of a secret is never an argument: other users see those",
+            hint="use --stdin or the prompt, and change the secret if what you typed was real",
+        )
     # A value given where the name belongs must not get as far as the audit log.
     check_name(name)
     if from_stdin:

@@ -23,7 +23,7 @@ from ringfence.apps.plans import Facts, check_agents
 from ringfence.apps.runner.progress import tell
 from ringfence.apps.runner.watch import Watcher
 from ringfence.apps.runner.world import World
-from ringfence.apps.settings import DataDir, open_data_dir
+from ringfence.apps.settings import DataDir, host_failed, open_data_dir
 from ringfence.audit.record import EventName, Record
 from ringfence.chain.errors import InternalError, Refused, RingfenceError, Unavailable
 from ringfence.chain.words import Chain, Json
@@ -59,6 +59,9 @@ def main(argv: list[str]) -> int:
             return Runner(data, run).run()
         except RingfenceError as error:
             _give_up(data, run, error)
+            return 1
+        except OSError as error:
+            _give_up(data, run, host_failed(error))
             return 1
 
 
