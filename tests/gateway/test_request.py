@@ -1,4 +1,4 @@
-# ruff: noqa: E501, PLR0917 - the table of attacks reads better with one a line
+# ruff: noqa: E501 - the table of attacks reads better with one a line
 """What a body says is decided too: GraphQL operations, sizes, forms."""
 
 import gzip
