@@ -123,9 +123,9 @@ def test_an_impossible_place_is_refused(target: str) -> None:
 
 def test_a_mount_inside_the_workspace_is_refused() -> None:
     """Its mount point would be a change of the agent's."""
-    work = WorkspacePlan(directory="/d", target="/work", access="write", layer="/l")
+    work = WorkspacePlan(directory="/d", target="/tree", access="write", layer="/l")
     with pytest.raises(Refused) as refused:
-        bwrap.compile_box(plan(workspace=work, mounts=(mount("/work/.venv"),)), {})
+        bwrap.compile_box(plan(workspace=work, mounts=(mount("/tree/.venv"),)), {})
     assert refused.value.code == "box-path-conflict"
 
 
