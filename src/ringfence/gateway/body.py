@@ -20,36 +20,36 @@ _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[\t\x20-\x7e]*)?\Z")
 class Body:
     """A body that is read piece by piece."""
 
-    __slots__ = ("_by", "_done", "_left", "_wire")
+    __slots__ = ("_by", "_left", "_wire", "done")
 
     def __init__(self, wire: Wire, framing: Framing) -> None:
         self._wire = wire
         self._by = framing.by
         self._left = framing.length
         empty = framing.by is Delimiter.LENGTH and not framing.length
-        self._done = empty or framing.by is Delimiter.NONE
+        self.done = empty or framing.by is Delimiter.NONE
 
     def ended(self) -> bool:
         """Say whether all of it has been read."""
-        return self._done
+        return self.done
 
     async def read(self) -> bytes:
         """Give the next piece, nothing at the end.
 
         Raises WireError when the body is cut off and ValueError when its chunks are malformed.
         """
-        if self._done:
+        if self.done:
             return b""
         match self._by:
             case Delimiter.CHUNKED:
                 return await self._chunk()
             case Delimiter.CLOSE:
                 piece = await self._wire.read(_PIECE)
-                self._done = not piece
+                self.done = not piece
                 return piece
             case Delimiter.LENGTH | Delimiter.NONE:
                 piece = await self._take()
-                self._done = not self._left
+                self.done = not self._left
                 return piece
 
     async def _take(self) -> bytes:
@@ -67,7 +67,7 @@ class Body:
             self._left = int(match[1], 16)
             if not self._left:
                 await self._trailers()
-                self._done = True
+                self.done = True
                 return b""
         piece = await self._take()
         if not self._left and await self._wire.line(2) != b"":

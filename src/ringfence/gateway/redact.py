@@ -11,6 +11,7 @@ It cannot find a value that was split, reversed, encrypted, compressed or encode
 
 import base64
 import json
+import re
 from collections.abc import Iterable, Mapping
 
 from ringfence.gateway.head import Headers
@@ -18,6 +19,7 @@ from ringfence.gateway.head import Headers
 _MASK = b"*"
 _SHORTEST_DERIVED = 6  # a shorter derived form would hit innocent text
 _HEAD = 4  # bytes by which possible beginnings are found
+_LITTLE = 512  # bytes
 
 
 def forms(value: bytes) -> tuple[bytes, ...]:
@@ -67,7 +69,7 @@ def _json_forms(value: bytes) -> list[bytes]:
 class Needles:
     """Byte strings to look for, each under the name of what it belongs to."""
 
-    __slots__ = ("_beginnings", "_folded", "_least", "_short", "longest", "names")
+    __slots__ = ("_beginnings", "_folded", "_glance", "_least", "_short", "longest", "names")
 
     def __init__(self, values: Iterable[tuple[str, bytes]]) -> None:
         self.names: Mapping[bytes, str] = {
@@ -79,6 +81,8 @@ class Needles:
             for form in self.names
             if not any(other in form for other in self.names if other != form)
         )
+        heads = sorted({form[:_HEAD] for form in self._least})
+        self._glance = re.compile(b"|".join(re.escape(head) for head in heads))
         self.longest = max((len(form) for form in self.names), default=0)
         beginnings: dict[bytes, list[bytes]] = {}
         short: set[bytes] = set()
@@ -101,6 +105,9 @@ class Needles:
 
     def hit(self, data: bytes) -> bool:
         """Say whether a needle is in the data."""
+        # In little data one look for all beginnings is faster than one for each form.
+        if len(data) < _LITTLE and self._glance.search(data) is None:
+            return False
         for form in self._least:  # noqa: SIM110 - `any` takes twice as long
             if form in data:
                 return True

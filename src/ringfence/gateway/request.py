@@ -44,7 +44,7 @@ class Incoming:
     @property
     def complete(self) -> bool:
         """Say whether the whole body has been read."""
-        return self.body.ended()
+        return self.body.done
 
     @property
     def body_sha256(self) -> str | None:

@@ -105,7 +105,8 @@ def parameters(query: str) -> tuple[tuple[str, str], ...]:
 def overrides_method(headers: Iterable[str], pairs: Iterable[tuple[str, str]]) -> bool:
     """Say whether header names or parameters ask the server for another method."""
     for name in headers:
-        if name.lower().replace("_", "-") in _OVERRIDE_HEADERS:
+        plain = name.lower()
+        if "method" in plain and plain.replace("_", "-") in _OVERRIDE_HEADERS:
             return True
     return any(_is_override(name) for name, _ in pairs)
 
