@@ -65,6 +65,7 @@ def test_a_chain_that_cannot_be_read_says_so(
     assert done.code == 2
     assert code in done.err
     assert "Traceback" not in done.err
+    assert "internal-error" not in done.err
     assert not set(done.err) & set("\x1b\u202e")
 
 
@@ -161,6 +162,7 @@ def test_with_a_passphrase_file_a_run_works_from_end_to_end(person: Any) -> None
         assert (refused.code, refused.out) == (4, ""), refused.err
         assert code in refused.err
         assert "Traceback" not in refused.err
+        assert "internal-error" not in refused.err
     assert len(person("runs", "list", "--json").json["runs"]) == 1
 
 

@@ -89,6 +89,7 @@ def test_every_damage_is_found_without_a_traceback(
     for command in (("verify",), ("show",), ("show", "--json"), ("show", "--denied")):
         done = used("audit", *command)
         assert "Traceback" not in done.err, done.err
+        assert "internal-error" not in done.err
     assert used("secrets", "set", "E", "--stdin", stdin="some-value").code in {0, 1}
     assert used("audit", "verify").code == 1, "going on must not mend what was edited"
 

@@ -12,7 +12,7 @@ from ringfence.control.reviews import ReviewKind
 Agent = Callable[..., dict[str, object]]
 Read = Callable[[Any], list[dict[str, Any]]]
 FIELDS: dict[str, Any] = {
-    "key": "gate#1", "agent": "a", "kind": ReviewKind.GATE, "title": "go on?",
+    "key": "gate#1", "step": "a#1", "agent": "a", "kind": ReviewKind.GATE, "title": "go on?",
     "subject": {"inputs": []},
 }  # fmt: skip
 
