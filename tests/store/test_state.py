@@ -60,12 +60,22 @@ def test_an_ended_run_has_its_end(store: StateStore) -> None:
     assert (store.run(ROW.id).finished, store.run(ROW.id).reason) == (NOW, "why")
 
 
-@pytest.mark.parametrize("name", ["r9", "", "%", "_"])
+@pytest.mark.parametrize("name", ["r9", "r", "", "%", "_", "r2026%", "r202601__"])
 def test_unknown_and_wild_names_are_refused(store: StateStore, name: str) -> None:
-    """A pattern character matches nothing by itself, and ambiguity is an error."""
-    store.add_run(replace(ROW, id="r20260102-wxyz"))
+    """Not even when only one thing is there to be meant."""
     with pytest.raises(InputError):
         store.run(name)
+    store.add_review(REVIEW)
+    with pytest.raises(InputError):
+        store.review(name)
+
+
+def test_an_ambiguous_start_of_an_id_is_refused(store: StateStore) -> None:
+    """Two runs that begin alike are told apart by more letters."""
+    store.add_run(replace(ROW, id="r20260102-wxyz"))
+    with pytest.raises(InputError):
+        store.run("r2026")
+    assert store.run("r20260102-w").id == "r20260102-wxyz"
 
 
 def test_a_review_comes_back_with_the_same_digest(store: StateStore) -> None:

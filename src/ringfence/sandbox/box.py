@@ -222,7 +222,8 @@ def reap(mark: str, hierarchies: limits.Hierarchies) -> int:
     with contextlib.suppress(ProcessLookupError):
         pidfd = os.pidfd_open(int(pid))
         try:
-            if start_time(int(pid)) == int(started):
+            # One that has ended already may still wait for its parent to take note of it.
+            if start_time(int(pid)) == int(started) and not _wait_gone(pidfd, 0):
                 ended = _family(int(pid))
                 signal.pidfd_send_signal(pidfd, signal.SIGKILL)
                 if not _wait_gone(pidfd, KILL_SECONDS):

@@ -159,7 +159,7 @@ def missing(path: Path) -> Unavailable:
     return Unavailable(
         "audit-missing",
         f"{path} is not there",
-        hint="restore it from a copy; a new log is made by init only",
+        hint="restore it from a copy; a new log is begun in a new data directory only",
     )
 
 

@@ -269,7 +269,7 @@ def _read(path: Path, *, private: bool) -> bytes:
         descriptor = os.open(path, flags)
     except FileNotFoundError:
         raise Refused(
-            "key-missing", f"{path} is not there", hint="restore it from a backup, or run init"
+            "key-missing", f"{path} is not there", hint="restore it from a backup"
         ) from None
     except OSError as error:
         raise Refused(

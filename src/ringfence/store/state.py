@@ -8,6 +8,7 @@ Invariants:
 """
 
 import json
+import re
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -44,8 +45,16 @@ CREATE TABLE IF NOT EXISTS inbox (
 """
 
 
+_ID_START = re.compile(r"[a-z0-9-]{3,64}")
+
+
 def _text(value: Mapping[str, Json]) -> str:
     return canonical_json(dict(value)).decode()
+
+
+def _prefix(given: str) -> str | None:
+    """Give the pattern for ids that begin like this; none for what is too short to mean one."""
+    return f"{given}%" if _ID_START.fullmatch(given) else None
 
 
 def _time(value: str | None) -> datetime | None:
@@ -109,10 +118,9 @@ class StateStore:
 
     def run(self, run: str) -> RunRow:
         """Give one run. A unique prefix of its id is enough. Raises InputError if unknown."""
-        pattern = run.replace("%", "").replace("_", "")
         with self._guard():
             rows = self._db.execute(
-                "SELECT * FROM runs WHERE id = ? OR id LIKE ? LIMIT 2", (run, pattern + "%")
+                "SELECT * FROM runs WHERE id = ? OR id LIKE ? LIMIT 2", (run, _prefix(run))
             ).fetchall()
             if len(rows) == 1:
                 return self._run(rows[0])
@@ -219,10 +227,9 @@ class StateStore:
 
     def review(self, review: str) -> Review:
         """Give one review by id or unique prefix. Raises InputError if unknown."""
-        pattern = review.replace("%", "").replace("_", "")
         with self._guard():
             rows = self._db.execute(
-                "SELECT * FROM reviews WHERE id = ? OR id LIKE ? LIMIT 2", (review, pattern + "%")
+                "SELECT * FROM reviews WHERE id = ? OR id LIKE ? LIMIT 2", (review, _prefix(review))
             ).fetchall()
             if len(rows) == 1:
                 return self._review(rows[0])

@@ -106,7 +106,10 @@ class Collector:
             else:
                 inputs[name] = data
         names = agent.checks or GATE_CHECKS
-        verdicts.append(judge(inputs, names, scrubber=self._scrubber, schema=agent.output_schema))
+        if agent.input or agent.checks or not needs_box(agent):
+            verdicts.append(
+                judge(inputs, names, scrubber=self._scrubber, schema=agent.output_schema)
+            )
         if needs_box(agent):
             stored = read_output(files, agent.output or VERDICT_FILE, limit=self._limit())
             verdicts.append(read_verdict(stored or b""))
