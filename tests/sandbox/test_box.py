@@ -58,7 +58,7 @@ def test_a_process_that_is_gone_has_no_start_time() -> None:
     assert box.reap(mark_of(2**22 + 1, started=5), NOWHERE) == 0
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives boxes uids of their own")
+@pytest.mark.only_root("only root gives boxes uids of their own")
 def test_uids_are_taken_once_and_given_back() -> None:
     """Two boxes never share a uid; when all are taken, no box starts."""
     first, second = box.BoxUid(930_000, 2), box.BoxUid(930_000, 2)

@@ -63,7 +63,7 @@ def test_a_bubblewrap_others_can_write_is_refused(tmp_path: Path) -> None:
     assert refused.value.code == "isolation-bwrap-untrusted"
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs a directory of root's below root's alone")
+@pytest.mark.only_root("needs a directory of root's below root's alone")
 @pytest.mark.parametrize(
     ("text", "code"),
     [

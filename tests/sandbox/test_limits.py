@@ -92,7 +92,7 @@ def test_a_group_that_cannot_be_made_is_no_silent_loss(tmp_path: Path) -> None:
         limits.bound(BoxLimits(), "x", gone)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="control groups of this host are root's")
+@pytest.mark.only_root("control groups of this host are root's")
 def test_a_group_is_removed_with_what_runs_in_it() -> None:
     """A process left in a group is ended."""
     found = limits.find_hierarchies()

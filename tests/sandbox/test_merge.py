@@ -161,7 +161,7 @@ def test_a_tree_that_is_gone_is_a_conflict(sides: Any, tmp_path: Path) -> None:
         apply(tmp_path / "gone", Change(path="p", raw="p", kind="dir", mode=0o755), sides[1])
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.only_root("only root can give files away")
 def test_the_owner_of_the_tree_keeps_it(sides: Any) -> None:
     """As root: a replaced file keeps its owner, a new one gets its directory's."""
     host, layer = sides

@@ -570,7 +570,7 @@ def test_our_own_state_is_lent_and_handed_over(holder: Any) -> None:
     assert "Read-only file system" in held["out"]
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can hand root's directories out")
+@pytest.mark.only_root("only root can hand root's directories out")
 def test_a_directory_of_root_is_not_given_to_a_box_to_write(new_holder: Any) -> None:
     """Outside our state a writable mount of root's is refused: its files would be root's."""
     lender = new_holder("own")
@@ -610,7 +610,7 @@ def test_ordinary_work_goes_on(holder: Any, tree: Any, name: str) -> None:
 # --- S20: what is missing refuses, and never weakens ---
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can lose the grant of root")
+@pytest.mark.only_root("only root can lose the grant of root")
 def test_root_without_its_grant_is_refused(new_holder: Any) -> None:
     """Without CAP_SYS_ADMIN no box starts as root; the message names the grant and the way."""
     poor = new_holder("poor")

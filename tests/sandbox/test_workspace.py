@@ -195,7 +195,7 @@ def test_a_layer_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
         changes(tmp_path, tmp_path / "none")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="trusted attributes are root's")
+@pytest.mark.only_root("trusted attributes are root's")
 def test_marks_we_never_write_are_refused(tmp_path: Path) -> None:
     """A redirect would make names mean other directories."""
     (tmp_path / "layer/upper").mkdir(parents=True)
