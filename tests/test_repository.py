@@ -22,7 +22,6 @@ TESTED_ELSEWHERE: dict[str, str] = {
     "engine/box.py": "tests/sandbox/test_native.py",
     "audit/log.py": "tests/store/test_audit_log.py",
     # One attempt from grant to event, and the doors of the conductor, are only real in a whole run.
-    "apps/runner/step.py": "tests/apps/cli/test_run_command.py",
     "apps/runner/supervisor.py": "tests/apps/cli/test_run_command.py",
 }
 

@@ -401,3 +401,39 @@ def test_a_run_never_goes_on_with_another_chain(person: Any, agent: Agent) -> No
     assert answered.code == 1
     assert "chain-changed" in answered.err
     assert "step.start" not in [r["event"] for r in person.records(done.json["run"])]
+
+
+def test_a_failed_gate_asks_a_person_and_shows_what_it_found(person: Any, agent: Agent) -> None:
+    """Its own verdict routes to review; approved, the chain goes on from the first event."""
+    verdict = {
+        "passed": False,
+        "issues": [{"type": "sql", "description": "a query is pasted", "severity": "high"}],
+    }
+    judge = f"import os; open(os.environ['RINGFENCE_OUTPUT'], 'w').write({json.dumps(verdict)!r})"
+    chain = person.chain(
+        agent("write", WRITE.format(text="report"), emits=["w:done"], output="r.txt"),
+        {**agent("gate", judge, triggers=["w:done"], emits=["g:ok", "g:no"], input="r.txt"),
+         "type": "gate"},
+        agent("publish", "", triggers=["g:ok"]),
+    )  # fmt: skip
+    done = person("run", chain, "--json")
+    assert (done.code, done.json["status"]) == (5, "waiting"), done.err
+    review = done.json["reviews"][0]["id"]
+    assert "high: a query is pasted" in person("review", "show", review).out
+    ended = person("review", "approve", review, "--reason", "known", "--json")
+    assert (ended.code, ended.json["status"]) == (0, "succeeded"), ended.err
+    events = [r["event"] for r in person.records(done.json["run"])]
+    assert events.index("gate.fail") < events.index("review.request")
+
+
+def test_an_output_its_checks_find_fault_with_asks_a_person(person: Any, agent: Agent) -> None:
+    """What was taken out of it is still what it tried; without checks the run would go on."""
+    halves = "'AKIAZ7Q2' + 'M4X6K3L5P2R7'"  # whole, the chain file itself would be refused
+    write = f"import os; open(os.environ['RINGFENCE_OUTPUT'], 'w').write({halves})"
+    codes = {}
+    for checks in ([], ["secrets"]):
+        chain = person.chain(
+            agent("leak", write, output="o.txt", checks=checks),
+        )
+        codes[len(checks)] = person("run", chain).code
+    assert codes == {0: 0, 1: 5}
