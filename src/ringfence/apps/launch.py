@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ringfence.apps.opening import open_secrets
 from ringfence.apps.settings import DataDir
 from ringfence.chain.errors import InputError, Unavailable
 from ringfence.chain.words import Chain, Json
@@ -56,6 +55,8 @@ def read_chain(path: str, variables: Mapping[str, str]) -> Loaded:
 
 def check_secrets(data: DataDir, chain: Chain) -> None:
     """Refuse a chain that needs a secret nobody stored. Raises InputError."""
+    from ringfence.apps.opening import open_secrets  # noqa: PLC0415 - the runner starts before it
+
     uses = [use for agent in chain.agents for use in agent.secrets]
     if not uses:
         return

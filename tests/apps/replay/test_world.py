@@ -1,5 +1,6 @@
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 from ringfence.apps.replay.addresses import Addresses
@@ -39,7 +40,10 @@ def test_lingering_processes_and_dropped_files_are_cleaned(world: World) -> None
     child = subprocess.Popen(["sh", "-c", f"sleep 60; : {world.mark}"], start_new_session=True)
     drop = SHARED[0] / f"drop-{world.mark}"
     drop.touch()
-    assert child.pid in world.lingering()
+    deadline = time.monotonic() + 10
+    # The kernel wakes the parent before the child's new command line can be read.
+    while child.pid not in world.lingering():
+        assert time.monotonic() < deadline
     world.clean()
     assert child.wait(timeout=10) == -9
     assert not drop.exists()
