@@ -89,6 +89,7 @@ class Tunnel:
             await self._carry(far)
             error = ""
         except Exception:
+            # Whatever ended it goes on upwards; the result record must only not read as a success.
             error = "upstream-broken"
             raise
         finally:
